@@ -1,0 +1,1 @@
+"""voxprep composition: configuration, pipelines, reports and the command line."""

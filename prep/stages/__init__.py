@@ -1,0 +1,1 @@
+"""See CONTRIBUTING.md for how to add one."""
