@@ -1,0 +1,304 @@
+"""Qhaigc: one multipart call makes a named voice for an OpenAI-style speech endpoint.
+
+Sources: Qhaigc "Create voice model" document (read 2026) for the create call, its fields and advice; the
+list path `/v1/voice/models/list`, the speech fields and the error envelope come from Qhaigc's public pages
+(medium confidence); what is marked "assumed" is stated nowhere. The name is unique at the vendor and is the
+voice's id; there is no delete.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import httpx
+
+from prep.errors import ConfigError, OutcomeUnknown, ProviderError, ProviderFailure, Refused
+from prep.providers.base import (
+    Account,
+    Capabilities,
+    EnrolRequest,
+    Journal,
+    NotOffered,
+    RuleCheck,
+    SampleFile,
+    Speech,
+    Voice,
+)
+from prep.providers.http import Backoff, VendorHttp, by_status, vendor_words
+
+DOCUMENT = 'Qhaigc "Create voice model" document, 2026'
+ASSUMED = "assumed, stated nowhere, 2026"
+AGAIN = "run `voxprep prepare --for qhaigc` again"
+LIST_PATHS = ("/v1/audio/voices", "/v1/voice/models/list")
+SPEECH_MODEL = "qhai-tts"
+FORMATS = ("mp3", "wav", "opus")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What Qhaigc says of samples, in seconds, Hz and bytes; the two upper bounds are assumed, and advise.
+
+    Length, rate and channels are worded as advice in the document; they stop an upload all the same, as a
+    worse voice cannot be deleted again.
+    """
+
+    clips: tuple[int, int] = (2, 3)
+    min_s: float = 10.0
+    max_s: float = 30.0
+    rates_hz: tuple[int, ...] = (16000, 24000)
+    max_bytes: int = 10_000_000
+    max_speech_chars: int = 4096
+
+
+class Qhaigc:
+    """One Qhaigc account; `prep.providers.base.Provider` says what each method promises."""
+
+    name: ClassVar[str] = "qhaigc"
+    default_base_url: ClassVar[str] = "https://api.qhaigc.net"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        clips_min=2,
+        clips_max=3,
+        takes_text="required",
+        delivery=("multipart",),
+        options={
+            "contact_email": "where Qhaigc may write to you; needed unless public=true",
+            "public": "true: every Qhaigc user may use the voice; false (default): only this account",
+            "description": "a short description of style or use",
+        },
+        can_delete=False,
+        delete_by_hand="remove it in the Qhaigc web console, or write to support@qhaigc.net",
+    )
+
+    def __init__(
+        self, account: Account, client: httpx.Client, backoff: Backoff, limits: Limits | None = None
+    ) -> None:
+        self._account = account
+        self._limits = limits or Limits()
+        self._http = VendorHttp(account, client, backoff, read_refusal)
+
+    def validate(self, request: EnrolRequest) -> tuple[RuleCheck, ...]:
+        """Every rule, the request's own first, then file by file."""
+        checks = [
+            *_request_rules(request, self._limits),
+            *_option_rules(request.options, self.capabilities.options),
+        ]
+        for sample in request.samples:
+            checks += _sample_rules(sample, self._limits)
+        return tuple(checks)
+
+    def enrol(self, request: EnrolRequest, journal: Journal) -> Voice:
+        """POST the documented form: text parts first, then the files in the order of their texts."""
+        with journal.step("create", creates=True) as facts:
+            files = [
+                ("audio_files", (f"sample{number}.wav", sample.data, "audio/wav"))
+                for number, sample in enumerate(request.samples, start=1)
+            ]
+            voice = self._http.send(
+                "POST", "/v1/voice/model", _created, creates=True, data=form_fields(request), files=files
+            )
+            facts["voice_id"] = voice.voice_id
+        return voice
+
+    def find(self, request: EnrolRequest, journal: Journal) -> Voice | None:
+        """Look for the name in the list.
+
+        Raises:
+            OutcomeUnknown: the name is not in what the list shows, and it says that there are more.
+        """
+        with journal.step("look") as facts:
+            voices, total = self._listing()
+            found = next((voice for voice in voices if same_name(voice.name, request.name)), None)
+            facts["found"] = found.voice_id if found else ""
+            if found is None and total > len(voices):
+                said = f"{request.name!r} is not among the {len(voices)} of {total} voices the list shows"
+                raise OutcomeUnknown(ProviderFailure(self.name, said, fix="look in the Qhaigc web console"))
+        return found
+
+    def list(self) -> tuple[Voice, ...]:
+        """All voices the list shows: this account's and public ones."""
+        return self._listing()[0]
+
+    def show(self, voice_id: str) -> Voice:
+        """One voice, by its name."""
+        for voice in self.list():
+            if same_name(voice.voice_id, voice_id):
+                return voice
+        said = f"no voice named {voice_id!r} in the list"
+        raise Refused(ProviderFailure(self.name, said, fix="see `voxprep voices list --provider qhaigc`"))
+
+    def say(self, voice_id: str, text: str, options: Mapping[str, str]) -> Speech:
+        """Speak; options: `response_format` mp3 (default), wav or opus; `speed`, 1.0 = as is."""
+        body = speech_body(voice_id, text, options, self._limits.max_speech_chars)
+        return self._http.send("POST", "/v1/audio/speech", _speech, json=body)
+
+    def say_call(self, voice_id: str) -> str:
+        """A curl command; the key stays a variable."""
+        body = json.dumps(speech_body(voice_id, "Hello, this is my voice.", {}, 4096), ensure_ascii=False)
+        url = shlex.quote(f"{self._account.base_url}/v1/audio/speech")
+        auth = f'-H "Authorization: Bearer ${self._account.key_variable}"'
+        return (
+            f"curl -sS {url} {auth} -H 'Content-Type: application/json' -d {shlex.quote(body)} -o hello.mp3"
+        )
+
+    def delete(self, voice_id: str) -> None:
+        """Never possible here: raises NotOffered with the way by hand."""
+        raise NotOffered(self.name, f"deleting {voice_id!r}", self.capabilities.delete_by_hand)
+
+    def _listing(self) -> tuple[tuple[Voice, ...], int]:
+        first, second = LIST_PATHS
+        try:
+            return self._http.send("GET", first, _listed)
+        except Refused as error:
+            if error.failure.http_status != 404:
+                raise
+        return self._http.send("GET", second, _listed)
+
+
+def form_fields(request: EnrolRequest) -> dict[str, str | list[str]]:
+    """The text parts; `reference_texts` repeats under one name, as the document's example sends it."""
+    fields: dict[str, str | list[str]] = {
+        "name": request.name,
+        "reference_texts": [sample.text.strip() for sample in request.samples],
+        "public": request.options.get("public", "false"),
+    }
+    optional = {
+        key: request.options[key] for key in ("description", "contact_email") if request.options.get(key)
+    }
+    return fields | optional
+
+
+def speech_body(
+    voice_id: str, text: str, options: Mapping[str, str], max_chars: int
+) -> dict[str, str | float]:
+    """The speech request; ConfigError for a text or an option that cannot be right."""
+    unknown = set(options) - {"response_format", "speed"}
+    form = options.get("response_format", "mp3")
+    if unknown or form not in FORMATS:
+        raise ConfigError(
+            f"qhaigc speech takes response_format ({', '.join(FORMATS)}) and speed, got {dict(options)}"
+        )
+    if not text.strip() or len(text) > max_chars:
+        raise ConfigError(f"text to speak must have 1 to {max_chars} letters, this has {len(text.strip())}")
+    body: dict[str, str | float] = {
+        "model": SPEECH_MODEL,
+        "input": text,
+        "voice": voice_id,
+        "response_format": form,
+    }
+    try:
+        return body | ({"speed": float(options["speed"])} if "speed" in options else {})
+    except ValueError as error:
+        raise ConfigError(f"speed must be a number, got {options['speed']!r}") from error
+
+
+def same_name(one: str, other: str) -> bool:
+    """Equal once Unicode-composed and stripped; letter case counts."""
+    return unicodedata.normalize("NFC", one.strip()) == unicodedata.normalize("NFC", other.strip())
+
+
+def _created(answer: httpx.Response) -> Voice:
+    body = answer.json()
+    if not isinstance(body, dict) or not isinstance(body.get("model_name"), str) or not body["model_name"]:
+        raise ValueError("no model_name in the answer to the create call")
+    return _voice(body["model_name"], body)
+
+
+def _listed(answer: httpx.Response) -> tuple[tuple[Voice, ...], int]:
+    body = answer.json()
+    rows = body.get("voice_characters") if isinstance(body, dict) and body.get("success", True) else None
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows
+    ):
+        raise ValueError("no list of voices in the answer")
+    total = body.get("total")
+    return tuple(_voice(row["name"], row) for row in rows), total if isinstance(total, int) else len(rows)
+
+
+def _voice(name: str, row: Mapping[str, Any]) -> Voice:
+    public = row.get("public", False)  # a boolean after create, a label such as "public" in the list
+    label = {True: "public", False: "private"}[public] if isinstance(public, bool) else str(public)
+    return Voice(name, name, "ready", {"public": label, "description": str(row.get("description") or "")})
+
+
+def _speech(answer: httpx.Response) -> Speech:
+    media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not answer.content or media_type in ("application/json", "text/html"):
+        raise ValueError(f"{media_type or 'nothing'} instead of audio")
+    return Speech(answer.content, media_type)
+
+
+def _request_rules(request: EnrolRequest, limits: Limits) -> list[RuleCheck]:
+    low, high = limits.clips
+    count = len(request.samples)
+    name = request.name.strip()
+    named = bool(name) and name.isprintable()
+    fix = f"{AGAIN}; it chooses two or three clips"
+    return [
+        RuleCheck("voice name given", named, name, "not empty, printable", fix="give one with --name"),
+        RuleCheck("number of clips", low <= count <= high, count, f"{low}-{high}", "clips", fix),
+    ]
+
+
+def _option_rules(options: Mapping[str, str], known: Mapping[str, str]) -> list[RuleCheck]:
+    unknown = sorted(set(options) - set(known))
+    names = ", ".join(known)
+    public = options.get("public", "false")
+    email = options.get("contact_email", "")
+    reachable = public == "true" or "@" in email.strip("@ ")
+    mail_fix = "add --option contact_email=you@example.com (or public=true: then everybody may use the voice)"
+    return [
+        RuleCheck("options known", not unknown, ", ".join(unknown), names, fix=f"use only {names}"),
+        RuleCheck(
+            "public", public in ("true", "false"), public, "true or false", fix="--option public=false"
+        ),
+        RuleCheck("contact e-mail for a private voice", reachable, email, "an e-mail address", fix=mail_fix),
+    ]
+
+
+def _sample_rules(sample: SampleFile, limits: Limits) -> list[RuleCheck]:
+    kind, seconds, rate = sample.encoding, sample.duration_s or 0.0, sample.sample_rate
+    rates = " or ".join(str(rate_hz) for rate_hz in limits.rates_hz)
+    n_letters, low, high, most = len(sample.text.strip()), limits.min_s, limits.max_s, limits.max_bytes
+    longer = f"join clips or take a longer one: {AGAIN}"
+    words = "transcribe it: every clip needs its exact words"
+    documented = [
+        RuleCheck("WAV file", kind.startswith("WAV"), kind or "not audio", "WAV", "", AGAIN),
+        RuleCheck("shortest length", seconds >= low, seconds, low, "s", longer),
+        RuleCheck("sample rate", rate in limits.rates_hz, rate, rates, "Hz", AGAIN),
+        RuleCheck("mono", sample.channels == 1, sample.channels, 1, "channels", AGAIN),
+        RuleCheck("text of the clip", n_letters > 0, n_letters, 1, "letters", words),
+    ]
+    assumed = [
+        RuleCheck("16-bit samples", kind.endswith("PCM_16"), kind, "PCM_16", "", AGAIN),
+        RuleCheck("longest length", seconds <= high, seconds, high, "s", AGAIN, advised=True),
+        RuleCheck("file size", sample.n_bytes <= most, sample.n_bytes, most, "bytes", AGAIN, advised=True),
+    ]
+    named = [replace(check, source=DOCUMENT) for check in documented]
+    named += [replace(check, source=ASSUMED) for check in assumed]
+    return [replace(check, where=sample.path.name) for check in named]
+
+
+_FIXES: tuple[tuple[int, str, str, str], ...] = (
+    # status, word in the vendor's message (empty = any), rule, fix
+    (401, "", "a valid key", "set VOXPREP_QHAIGC_API_KEY to a current key of this account and address"),
+    (400, "exist", "a voice name is unique", "choose another --name; no API call removes the old voice"),
+    (400, "contact_email", "private voices need an e-mail", "add --option contact_email=you@example.com"),
+    (400, "audio_files", "2-3 mono WAV clips of 10 s or more, 16 or 24 kHz", AGAIN),
+    (400, "reference_texts", "one exact text per clip", AGAIN),
+    (413, "", "the request is too large", "use shorter clips"),
+    (429, "", "not too many requests", "wait, then run the same command again"),
+)
+
+
+def read_refusal(answer: httpx.Response) -> ProviderError:
+    """The vendor's words, with our rule and fix where the words tell which one it is."""
+    message, code = vendor_words(answer)
+    status = answer.status_code
+    rows = (row for row in _FIXES if row[0] == status and row[1] in message)
+    _, _, rule, fix = next(rows, (0, "", "", ""))
+    return by_status(ProviderFailure("qhaigc", message, code, status, rule, fix))
