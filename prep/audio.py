@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,6 +38,7 @@ JITTER_S = 0.015
 """A frame this much late is jitter (containers stamp in ms; live recorders wobble); an Opus packet is 20 ms."""
 MAX_GAP_S = 3600.0
 """A longer jump is a broken clock, not a pause: the audio runs on and the jump is counted."""
+MAX_LISTED_GAPS = 2000
 CLOCK_RESET_S = 1.0
 """A jump back by this much is a clock that began anew. Less is a sloppy stamp: ASF's wander by 50 ms, all early."""
 MAX_CHANNELS = 64
@@ -45,7 +46,10 @@ MAX_CHANNELS = 64
 
 @dataclass(frozen=True)
 class Probe:
-    """What the container says before anything is decoded; `declared_s` is None where it says nothing."""
+    """What the container says before anything is decoded.
+
+    `declared_s` is None where it says nothing; `bit_depth` is of the samples as decoded, 0 for lossy codecs.
+    """
 
     container: str
     codec: str
@@ -58,11 +62,15 @@ class Probe:
 
 @dataclass
 class DecodeStats:
-    """Counted while decoding. `gap_s` is silence put in for missing audio; `lead_s` precedes the first sample."""
+    """Counted while decoding. `gap_s` is silence put in for missing audio; `lead_s` precedes the first sample.
+
+    `gaps` holds the first `MAX_LISTED_GAPS` as (start, length) in seconds of the timeline.
+    """
 
     decoded_s: float = 0.0
     gap_s: float = 0.0
     n_gaps: int = 0
+    gaps: list[tuple[float, float]] = field(default_factory=list)
     lead_s: float = 0.0
     decode_errors: int = 0
     timestamp_jumps: int = 0
@@ -156,7 +164,7 @@ class Decoder:
         if not 0 <= channels <= MAX_CHANNELS:
             raise BadAudio(self.name, f"declares {channels} channels; at most {MAX_CHANNELS} are read")
         declared = _declared_s(self._container, self._stream)
-        bits = int(getattr(codec, "bits_per_coded_sample", 0) or 0) if _is_pcm_like(codec.name) else 0
+        bits = int(codec.format.bits) if codec.format is not None and _is_pcm_like(codec.name) else 0
         return Probe(
             container=str(self._container.format.name),
             codec=str(codec.name),
@@ -269,6 +277,8 @@ class _Placer:
             return 0.0
         self._stats.n_gaps += 1
         self._stats.gap_s += late_s
+        if len(self._stats.gaps) < MAX_LISTED_GAPS:
+            self._stats.gaps.append((self._at_s, late_s))
         return late_s
 
     def _fill(self, hole_s: float, n_channels: int) -> Iterator[Block]:

@@ -7,9 +7,10 @@ nothing and can be asked again with other limits.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from prep.clip import Clip, Measures, Reason
@@ -49,7 +50,7 @@ class Stage(Protocol):
 def settings_of(stage: Any) -> dict[str, Any]:
     """A stage's settings as JSON values, without paths and devices (fields whose metadata say `key=False`)."""
     hidden = {name for name, f in stage.__dataclass_fields__.items() if f.metadata.get("key") is False}
-    return {name: value for name, value in asdict(stage).items() if name not in hidden}
+    return {name: getattr(stage, name) for name in stage.__dataclass_fields__ if name not in hidden}
 
 
 def fingerprint(stage: Stage) -> str:
@@ -57,27 +58,55 @@ def fingerprint(stage: Stage) -> str:
     return digest(stage.name, stage.version, settings_of(stage), stage.weights)
 
 
+SAVE_EVERY_S = 2.0
+"""How much work a kill may cost; each save rewrites one small file."""
+
+
 def apply(stage: Stage, clips: Sequence[Clip], store: Store, on_done: Callable[[Clip], None] | None = None) -> list[Clip]:
     """Run a stage over the clips that are alive; the others pass through untouched.
 
-    Results come from the store where it has them; the model is opened only when one is missing.
+    Results come from the store where it has them (one entry per working copy and stage); the model is opened only
+    when one is missing. What is worked out is saved as it goes, so that an interruption costs seconds.
 
     Raises:
         ValueError: the stage returned another number of results than it was given clips.
     """
     mark = fingerprint(stage)
-    label = f"{stage.name}@{stage.version}"
-    found = {clip.key: store.get(digest(clip.key, mark)) for clip in clips if clip.alive}
-    missing = [clip for clip in clips if clip.alive and found[clip.key] is None]
+    packs = {key: store.get(digest(key, mark)) or {} for key in {clip.copy.key for clip in clips if clip.alive}}
+    missing = [clip for clip in clips if clip.alive and clip.key not in packs[clip.copy.key]]
     if missing:
+        _work(stage, missing, packs, lambda key: store.put(digest(key, mark), packs[key]), on_done)
+    label = f"{stage.name}@{stage.version}"
+    return [_merged(stage, clip, packs[clip.copy.key][clip.key], label) if clip.alive else clip for clip in clips]
+
+
+def _work(
+    stage: Stage,
+    missing: Sequence[Clip],
+    packs: dict[str, dict[str, Any]],
+    save: Callable[[str], None],
+    on_done: Callable[[Clip], None] | None,
+) -> None:
+    unsaved: set[str] = set()
+    saved_at = time.monotonic()
+    try:
         with stage.open() as work:
             for clip in missing:
-                (result,) = work([clip])
-                store.put(digest(clip.key, mark), result)
-                found[clip.key] = result
+                (packs[clip.copy.key][clip.key],) = work([clip])
+                unsaved.add(clip.copy.key)
+                if time.monotonic() - saved_at > SAVE_EVERY_S:
+                    _save_all(unsaved, save)
+                    saved_at = time.monotonic()
                 if on_done is not None:
                     on_done(clip)
-    return [_merged(stage, clip, found[clip.key], label) if clip.alive else clip for clip in clips]
+    finally:
+        _save_all(unsaved, save)
+
+
+def _save_all(keys: set[str], save: Callable[[str], None]) -> None:
+    for key in sorted(keys):
+        save(key)
+    keys.clear()
 
 
 def _merged(stage: Stage, clip: Clip, result: Any, label: str) -> Clip:

@@ -1,4 +1,4 @@
-"""Write sample files: PyAV for what is coded, soundfile for WAV and FLAC. Nothing here needs a system FFmpeg."""
+"""Write sample files: PyAV for what is coded, soundfile for WAV and FLAC; no system FFmpeg is needed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def write_video(path: Path, audio: Audio, rate_hz: int, bits_per_s: int) -> None
         container.mux(sound.encode(None))
 
 
-def add_audio(container: av.container.OutputContainer, rate_hz: int, codec: str, bits_per_s: int) -> av.AudioStream:
+def add_audio(
+    container: av.container.OutputContainer, rate_hz: int, codec: str, bits_per_s: int
+) -> av.AudioStream:
     """Add a mono audio stream."""
     stream = container.add_stream(codec, rate=rate_hz, layout="mono")
     stream.bit_rate = bits_per_s
@@ -86,3 +88,16 @@ def cut_in_half(path: Path) -> None:
     """Keep the first half of a file's bytes."""
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
+
+
+def decoded_s(path: Path) -> float:
+    """Seconds of audio that can be decoded, packet by packet, passing over damaged ones."""
+    n_samples = 0
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        for packet in container.demux(stream):
+            try:
+                n_samples += sum(frame.samples for frame in packet.decode())
+            except av.error.InvalidDataError:
+                continue
+        return n_samples / stream.rate

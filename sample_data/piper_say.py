@@ -1,7 +1,7 @@
-"""Speak lines with a Piper voice; run inside the throwaway environment that `voices.py` builds, never in voxprep's.
+"""Speak lines with a Piper voice; run in the throwaway environment of `voices.py`, never in voxprep's.
 
-stdin: `{"model": PATH, "seed": INT, "out": DIR, "lines": [TEXT, ...]}`. Writes `DIR/00000.npy`, ... (float32, mono, at
-the voice's own rate, not normalised), one per line, in order.
+stdin: `{"model": PATH, "seed": INT, "out": DIR, "lines": [TEXT, ...]}`. Writes `DIR/00000.npy`, ...
+(float32, mono, at the voice's own rate, not normalised), one per line, in order.
 """
 
 import json
@@ -12,8 +12,8 @@ import numpy as np
 import onnxruntime
 from piper import PiperVoice, SynthesisConfig
 
-# The voice's own scales, stated so that a new piper-tts cannot change them. The noise itself comes from ONNX Runtime's
-# generator, which is seeded before the session is made.
+# The voice's own scales, stated so that a new piper-tts cannot change them. The noise itself comes from ONNX
+# Runtime's generator, which is seeded before the session is made.
 SETTINGS = SynthesisConfig(noise_scale=0.667, noise_w_scale=0.8, length_scale=1.0, normalize_audio=False)
 
 

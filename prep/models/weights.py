@@ -113,7 +113,7 @@ class Weight:
 
 
 def entries(registry: Path = REGISTRY) -> tuple[Weight, ...]:
-    """Every weight of the registry, in file order. Raises ConfigError, naming the entry, when it is malformed."""
+    """Every weight of the registry, in file order. Raises ConfigError, naming a malformed entry."""
     try:
         rows = tomllib.loads(registry.read_text("utf-8"))["weight"]
     except (OSError, KeyError, tomllib.TOMLDecodeError) as error:

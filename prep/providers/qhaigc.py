@@ -9,6 +9,7 @@ voice's id; there is no delete.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import unicodedata
 from collections.abc import Mapping
@@ -172,28 +173,19 @@ def form_fields(request: EnrolRequest) -> dict[str, str | list[str]]:
     return fields | optional
 
 
-def speech_body(
-    voice_id: str, text: str, options: Mapping[str, str], max_chars: int
-) -> dict[str, str | float]:
+def speech_body(voice_id: str, text: str, options: Mapping[str, str], max_chars: int) -> dict[str, Any]:
     """The speech request; ConfigError for a text or an option that cannot be right."""
     unknown = set(options) - {"response_format", "speed"}
-    form = options.get("response_format", "mp3")
+    form, speed = options.get("response_format", "mp3"), options.get("speed", "1.0")
     if unknown or form not in FORMATS:
-        raise ConfigError(
-            f"qhaigc speech takes response_format ({', '.join(FORMATS)}) and speed, got {dict(options)}"
-        )
+        allowed = f"response_format ({', '.join(FORMATS)}) and speed"
+        raise ConfigError(f"qhaigc speech takes {allowed}, got {dict(options)}")
     if not text.strip() or len(text) > max_chars:
         raise ConfigError(f"text to speak must have 1 to {max_chars} letters, this has {len(text.strip())}")
-    body: dict[str, str | float] = {
-        "model": SPEECH_MODEL,
-        "input": text,
-        "voice": voice_id,
-        "response_format": form,
-    }
-    try:
-        return body | ({"speed": float(options["speed"])} if "speed" in options else {})
-    except ValueError as error:
-        raise ConfigError(f"speed must be a number, got {options['speed']!r}") from error
+    if not re.fullmatch(r"\d{1,2}(\.\d{1,3})?", speed) or float(speed) == 0.0:
+        raise ConfigError(f"speed must be a number above 0, such as 1.2, got {speed!r}")
+    body = {"model": SPEECH_MODEL, "input": text, "voice": voice_id, "response_format": form}
+    return body | ({"speed": float(speed)} if "speed" in options else {})
 
 
 def same_name(one: str, other: str) -> bool:
@@ -203,7 +195,7 @@ def same_name(one: str, other: str) -> bool:
 
 def _created(answer: httpx.Response) -> Voice:
     body = answer.json()
-    if not isinstance(body, dict) or not isinstance(body.get("model_name"), str) or not body["model_name"]:
+    if not isinstance(body, dict) or not _text(body, "model_name"):
         raise ValueError("no model_name in the answer to the create call")
     return _voice(body["model_name"], body)
 
@@ -211,12 +203,14 @@ def _created(answer: httpx.Response) -> Voice:
 def _listed(answer: httpx.Response) -> tuple[tuple[Voice, ...], int]:
     body = answer.json()
     rows = body.get("voice_characters") if isinstance(body, dict) and body.get("success", True) else None
-    if not isinstance(rows, list) or not all(
-        isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows
-    ):
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and _text(row, "name") for row in rows):
         raise ValueError("no list of voices in the answer")
     total = body.get("total")
     return tuple(_voice(row["name"], row) for row in rows), total if isinstance(total, int) else len(rows)
+
+
+def _text(row: Mapping[str, Any], field: str) -> bool:
+    return isinstance(row.get(field), str) and bool(row[field])
 
 
 def _voice(name: str, row: Mapping[str, Any]) -> Voice:

@@ -53,7 +53,7 @@ class ChannelStats:
         self.n_samples += len(samples)
         if self.n_channels == 1:
             return
-        self._cross += samples.T.astype(np.float64) @ samples
+        self._cross += samples.T @ samples  # float32 over a second, summed in float64
         frame = max(1, int(rate_hz * FRAME_S))
         n = len(samples) // frame
         if n:
