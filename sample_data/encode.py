@@ -91,13 +91,18 @@ def cut_in_half(path: Path) -> None:
 
 
 def decoded_s(path: Path) -> float:
-    """Seconds of audio that can be decoded, packet by packet, passing over damaged ones."""
-    n_samples = 0
-    with av.open(str(path)) as container:
-        stream = container.streams.audio[0]
-        for packet in container.demux(stream):
-            try:
-                n_samples += sum(frame.samples for frame in packet.decode())
-            except av.error.InvalidDataError:
-                continue
-        return n_samples / stream.rate
+    """Seconds of audio that can be decoded, packet by packet, passing over damaged ones; 0 for nothing."""
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.audio[0]
+            return sum(map(n_decoded, container.demux(stream))) / stream.rate
+    except av.error.InvalidDataError:
+        return 0.0
+
+
+def n_decoded(packet: av.Packet) -> int:
+    """Samples in one packet; 0 when it is damaged."""
+    try:
+        return sum(frame.samples for frame in packet.decode())
+    except av.error.InvalidDataError:
+        return 0

@@ -6,23 +6,26 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from talk import Facts
+
 HEADER = """\
 # What each sample file is and what voxprep must say of it. Written by make.py from script.toml: edit that.
 #
-# made          how it was made, in one line
-# seconds       what was written or, where the file is damaged, what can be decoded (0 = nothing); a coder may pad
-#               the end by up to 0.05 s
-# declared_s    what the header promises, where that is more
-# speech        the lines as mixed, in seconds from the file's zero (container's start); text is what was asked for
-# overlap_s     both voices at once: [start, end] of each talk-over
-# snr_db        speech over background at the mix: rms over the lines against rms of the background
-# *_dbfs        rms against a full scale of 1.0
-# expect.verdict   set: this file alone satisfies every vendor's set. usable: a clip or more is kept. rejected: no
-#                  clip is kept. no_speech: no clip is kept, for that reason. failed: one `failed` row
-# expect.reason    a check that at least one rejected clip, or the row of the source, must name
-# expect.cause     the kind of error, to be said in words
-# expect.channel, expect.language   what kept clips must carry in that column
-# expect.needs     not to be asked before that issue is done
+# made         how it was made, in one line
+# seconds      what was written or, where the file is damaged, what can be decoded (0 = nothing); a coder may
+#              pad the end by up to 0.05 s
+# declared_s   what the header promises, where that is more
+# speech       the lines as mixed, in seconds from the file's zero (the container's start) and of the whole
+#              file, also where it is cut; text is what the voice was asked to say
+# overlap_s    both voices at once: [start, end] of each talk-over
+# snr_db       speech over background at the mix: rms over the lines against rms of the background
+# *_dbfs       rms against a full scale of 1.0
+# expect.verdict    set: this file alone satisfies every vendor's set. usable: a clip or more is kept.
+#                   rejected: no clip is kept. no_speech: no clip is kept, for that. failed: one `failed` row
+# expect.reason     a check that at least one rejected clip, or the row of the source, must name
+# expect.cause      the kind of error, to be said in words
+# expect.channel, expect.language    what kept clips must carry in that column
+# expect.needs      not to be asked before that issue is done
 """
 
 

@@ -37,7 +37,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Talk:
-    """Lines on a timeline: the mixed speech and its level over the lines."""
+    """Lines on a timeline, and their sound: float32 mono, nothing else in it."""
 
     lines: tuple[Line, ...]
     rate_hz: int
@@ -54,6 +54,10 @@ class Talk:
         """Where and what one line is."""
         start_s, end_s = self.seconds(line.start), self.seconds(line.stop)
         return {"start_s": start_s, "end_s": end_s, "voice": line.voice, "text": line.text}
+
+    def spoken(self, audio: Audio) -> Audio:
+        """The parts of `audio`, on the same timeline, that lie inside a line."""
+        return np.concatenate([audio[line.start : line.stop] for line in self.lines])
 
     def seconds(self, sample: int) -> float:
         """Sample to seconds, to the millisecond."""

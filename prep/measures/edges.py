@@ -10,7 +10,6 @@ from prep.audio import Samples, resample
 from prep.clip import Measures
 from prep.recordings import View
 from prep.stages.listen import FRAME_S, Track
-from prep.stages.segment import quiet_frames
 
 WITNESS_HZ = 16_000
 EDGE_S = 0.08
@@ -25,16 +24,16 @@ def measure(view: View) -> Measures:
     edge; a witness, not a judge: it hears breaths and hum as voice.
     """
     span = view.clip.span
-    quiet = quiet_frames(view.track)
-    ends = (quiet_around_s(quiet, view.track, span.start), quiet_around_s(quiet, view.track, span.stop))
+    ends = (quiet_around_s(view.track, span.start), quiet_around_s(view.track, span.stop))
     return {
         "edge_quiet_ms": 1000 * min(ends),
         "edge_voiced_ratio": voiced_ratio(view.samples, span.rate_hz),
     }
 
 
-def quiet_around_s(quiet: npt.NDArray[np.bool_], track: Track, position: int) -> float:
+def quiet_around_s(track: Track, position: int) -> float:
     """Seconds of quiet frames in one run through a cut position (samples)."""
+    quiet = track.quiet
     at = min(position // track.frame, len(quiet))
     before = _run_length(quiet[:at][::-1])
     after = _run_length(quiet[at:])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from prep.store import Store, digest, write_atomic
 
 FRAME_S = 0.01
 SILENT_DB = -120.0
+QUIET_BELOW_DB = 20.0
+"""An edge is quiet this far under the speech around it."""
 Floats = npt.NDArray[np.float32]
 
 
@@ -43,6 +46,16 @@ class Track:
     def frame(self) -> int:
         """Samples per frame."""
         return int(self.rate_hz * FRAME_S)
+
+    @cached_property
+    def quiet(self) -> npt.NDArray[np.bool_]:
+        """Frames at least `QUIET_BELOW_DB` under the speech around them, with speech probability < 0.5.
+
+        A recording without any speech has none that could be under it: all False.
+        """
+        level = speech_level_db(self)
+        under = (self.level_db <= level - QUIET_BELOW_DB) & (self.prob < 0.5)
+        return np.asarray(under & np.isfinite(level))
 
     def frames(self, start: int, stop: int) -> slice:
         """Frames that lie wholly inside the samples `[start, stop)`; at least one, if the track has any."""
@@ -102,3 +115,24 @@ def power_db(levels_db: Floats) -> float:
     return 10 * float(np.log10(np.mean(10 ** (levels_db.astype(np.float64) / 10)))) if len(levels_db) else SILENT_DB
 
 
+def speech_level_db(track: Track, around_s: float = 5.0) -> npt.NDArray[np.float64]:
+    """Level of the speech around each frame: mean power of frames with p >= 0.5 within `around_s`, dBFS.
+
+    Where none is near, the level of all the recording's speech; where it has none, +inf (nothing is quiet
+    under no speech: such a recording has no edges to judge).
+    """
+    speech = track.prob >= 0.5
+    if not speech.any():
+        return np.full(len(track.prob), np.inf)
+    power = np.where(speech, 10 ** (track.level_db.astype(np.float64) / 10), 0.0)
+    reach = int(around_s / FRAME_S)
+    sums, counts = _windowed(power, reach), _windowed(speech.astype(np.float64), reach)
+    overall = power.sum() / speech.sum()
+    near = np.where(counts >= 10, sums / np.maximum(counts, 1), overall)
+    return np.asarray(10 * np.log10(np.maximum(near, 1e-12)))
+
+
+def _windowed(values: npt.NDArray[np.float64], reach: int) -> npt.NDArray[np.float64]:
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    at = np.arange(len(values))
+    return np.asarray(sums[np.minimum(at + reach + 1, len(values))] - sums[np.maximum(at - reach, 0)])

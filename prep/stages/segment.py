@@ -31,7 +31,6 @@ class Segmenting:
         cut_pause_s: a shorter pause stays inside a clip.
         long_pause_s: a longer one becomes a clip of its own (no speech), less `keep_pause_s` left at each neighbour.
         on_prob, off_prob, min_silence_s, pad_s, min_speech_s: hysteresis of the speech regions.
-        quiet_below_db: an edge is quiet this far under the speech around it.
     """
 
     min_s: float = 2.0
@@ -46,7 +45,6 @@ class Segmenting:
     min_silence_s: float = 0.1
     pad_s: float = 0.03
     min_speech_s: float = 0.1
-    quiet_below_db: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Pause:
 
     Args:
         start, stop: between the regions (or a region and the recording's end).
-        quiet_start, quiet_stop: its longest stretch that is quiet (see `quiet_frames`); empty when equal.
+        quiet_start, quiet_stop: its longest stretch that is quiet (see `Track.quiet`); empty when equal.
         cut: where to cut it, inside the quiet stretch where there is one.
     """
 
@@ -121,50 +119,17 @@ def _merge(runs: list[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
     return out
 
 
-def speech_level_db(track: Track, around_s: float = 5.0) -> npt.NDArray[np.float64]:
-    """Level of the speech around each frame: mean power of frames with p >= 0.5 within `around_s`, dBFS.
-
-    Where none is near, the level of all the recording's speech; where it has none, +inf (nothing is quiet
-    under no speech: such a recording has no edges to judge).
-    """
-    speech = track.prob >= 0.5
-    if not speech.any():
-        return np.full(len(track.prob), np.inf)
-    power = np.where(speech, 10 ** (track.level_db.astype(np.float64) / 10), 0.0)
-    reach = int(around_s / FRAME_S)
-    sums, counts = _windowed(power, reach), _windowed(speech.astype(np.float64), reach)
-    overall = power.sum() / speech.sum()
-    near = np.where(counts >= 10, sums / np.maximum(counts, 1), overall)
-    return np.asarray(10 * np.log10(np.maximum(near, 1e-12)))
-
-
-def _windowed(values: npt.NDArray[np.float64], reach: int) -> npt.NDArray[np.float64]:
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    at = np.arange(len(values))
-    return np.asarray(sums[np.minimum(at + reach + 1, len(values))] - sums[np.maximum(at - reach, 0)])
-
-
-def quiet_frames(track: Track, below_db: float = 20.0) -> Bools:
-    """Frames at least `below_db` under the speech around them with speech probability < 0.5.
-
-    A digitally silent recording without any speech has none that could be under speech: all False.
-    """
-    level = speech_level_db(track)
-    return np.asarray((track.level_db <= level - below_db) & (track.prob < 0.5) & np.isfinite(level))
-
-
 def pauses(track: Track, settings: Segmenting) -> list[Pause]:
     """Every stretch between speech regions, the ends of the recording included, in order."""
     found = regions(track.prob, settings)
     edges = [0, *(frame for run in found for frame in run), len(track.prob)]
-    quiet = quiet_frames(track, settings.quiet_below_db)
     gaps = [(edges[i], edges[i + 1]) for i in range(0, len(edges), 2) if edges[i + 1] > edges[i]]
-    return [_pause(track, quiet, a, b) for a, b in gaps]
+    return [_pause(track, a, b) for a, b in gaps]
 
 
-def _pause(track: Track, quiet: Bools, first: int, stop: int) -> Pause:
+def _pause(track: Track, first: int, stop: int) -> Pause:
     # Quiet may begin a little inside the padded region; a decaying vowel is not quiet, a breath may be.
-    runs = _runs(quiet[first:stop])
+    runs = _runs(track.quiet[first:stop])
     a, b = max(runs, key=lambda run: run[1] - run[0], default=(0, 0))
     deepest = _deepest(track.level_db[first:stop], a, b) if b > a else _deepest(track.level_db[first:stop], 0, stop - first)
     frame, end = track.frame, track.n_samples

@@ -1,4 +1,4 @@
-"""The sandbox around the vendors: who may speak to it, how much, what goes wrong on request, what it says of itself."""
+"""The sandbox around the vendors: who may speak to it, how much, and what goes wrong on request."""
 
 import threading
 import time

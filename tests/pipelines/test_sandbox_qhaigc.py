@@ -277,7 +277,7 @@ def test_odd_content_types_never_break_it(api, kind):
     assert post(api, documented_body(), kind).status_code in (200, 400)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     junk=st.binary(max_size=300),
     cut=st.integers(0, 2000),

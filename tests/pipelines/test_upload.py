@@ -8,7 +8,7 @@ from contextlib import closing
 
 import httpx
 import pytest
-from upload_kit import KEY, MAIL, QUICK, creates, good_run, job, voices, wav, wire, write_consent, write_set
+from upload_kit import KEY, QUICK, creates, good_run, job, voices, wav, wire, write_consent, write_set
 
 from pipelines.sandbox.app import running
 from pipelines.sandbox.settings import PlannedFault, Settings
@@ -90,9 +90,7 @@ def test_the_receipts_call_really_speaks(sandbox, tmp_path):
 def test_dry_run_sends_nothing_and_needs_neither_key_nor_consent(sandbox, tmp_path):
     sent = []
     transport = httpx.MockTransport(lambda request: sent.append(request) or httpx.Response(500))
-    wish = job(good_run(tmp_path), dry_run=True)
-    wish = type(wish)(wish.directory, "qhaigc", "Ann", None, MAIL, None, True)
-    result = upload(wish, Wire({}, transport))
+    result = upload(job(good_run(tmp_path), consent=None, dry_run=True), Wire({}, transport))
     assert (result.state, result.ok, result.receipt, sent) == ("dry-run", True, None, [])
     assert result.plan["audio_bytes"] == 2 * len(wav())
     assert result.plan["audio_s"] == 21.0
@@ -189,10 +187,8 @@ def test_consent_that_does_not_allow_it(sandbox, tmp_path, extra, words):
 
 
 def test_no_consent_names_the_verb_that_makes_one(sandbox, tmp_path):
-    wish = job(good_run(tmp_path))
-    wish = type(wish)(wish.directory, "qhaigc", "Ann", None, MAIL)
     with pytest.raises(ConfigError, match="voxprep consent new"):
-        upload(wish, wire(sandbox))
+        upload(job(good_run(tmp_path), consent=None), wire(sandbox))
 
 
 def test_a_second_run_sends_nothing_and_shows_the_receipt(sandbox, tmp_path):
@@ -320,8 +316,8 @@ def test_the_key_is_in_no_file(sandbox, tmp_path):
         run = good_run(tmp_path)
         result = upload(job(run), wire(here))
         here.books.reset()
+        fault(here, "500", times=9)
         with pytest.raises(ProviderError) as caught:
-            fault(here, "500", times=9)
             upload(job(run, "Bea"), wire(here))
     assert key not in f"{result!r} {caught.value!r} {caught.value}"
     for file in [path for path in run.rglob("*") if path.is_file()]:

@@ -1,4 +1,4 @@
-"""What the upload tests share: honest audio, a finished run folder, a consent file, and a quick way to the sandbox."""
+"""What the upload tests share: audio, a finished run folder, a consent file, a quick way to the sandbox."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def wav(
     return out.getvalue()
 
 
-def write_set(run: Path, clips: list[bytes], **changes: Any) -> Path:
+def write_set(run: Path, audio: list[bytes], **changes: Any) -> Path:
     """A run folder with a Qhaigc set of these clips; `changes` replace keys of set.json."""
     folder = run / "vendors" / "qhaigc"
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
-    for number, data in enumerate(clips):
+    for number, data in enumerate(audio):
         (folder / f"clip{number + 1}.wav").write_bytes(data)
         rows.append(
             {
@@ -80,7 +80,7 @@ def wire(here: Running, **environ: str) -> Wire:
 
 def job(run: Path, name: str = "Ann", **changes: Any) -> UploadJob:
     """An upload of the good set, with a consent file beside it."""
-    consent = changes.pop("consent", None) or write_consent(run)
+    consent = changes.pop("consent") if "consent" in changes else write_consent(run)
     return UploadJob(run, "qhaigc", name, consent, **{"options": MAIL, **changes})
 
 

@@ -4,7 +4,7 @@ import datetime
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prep.errors import ConfigError
@@ -96,6 +96,7 @@ def test_no_file_names_the_verb_that_makes_one(tmp_path):
 WORDS = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: text.strip())
 
 
+@settings(max_examples=40)
 @given(speaker=WORDS, vendors=st.none() | st.lists(WORDS), expires=st.none() | st.dates())
 def test_what_is_written_is_read_again(tmp_path_factory, speaker, vendors, expires):
     answers = {"speaker": speaker, "statement": "s", "given_by": "g", "date": TODAY, "purpose": "p"}

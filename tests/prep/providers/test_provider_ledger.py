@@ -3,7 +3,7 @@
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -74,12 +74,9 @@ def test_what_is_written_before_is_there_during(path):
 def test_outcomes_of_a_create(path, error, outcome, may_exist):
     with Ledger.open(path) as ledger:
         journal = ledger.journal(ledger.begin(plan()))
-        try:
-            with journal.step("create", creates=True):
-                if error is not None:
-                    raise error
-        except (Refused, Retryable, OutcomeUnknown, KeyboardInterrupt) as caught:
-            assert caught is error
+        with pytest.raises(type(error)) if error else nullcontext(), journal.step("create", creates=True):
+            if error is not None:
+                raise error
         assert ledger.steps(plan())[0].outcome == outcome
         assert ledger.may_exist(plan()) is may_exist
         assert ledger.may_exist(plan(name="Bob")) is False
