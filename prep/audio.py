@@ -126,7 +126,9 @@ class Decoder:
     def __enter__(self) -> Decoder:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -335,7 +337,9 @@ def _declared_s(container: Any, stream: Any) -> float | None:
 
 def _container_start_s(container: Any) -> float:
     """The earliest stream's start, seconds; cover pictures do not count."""
-    starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base]
+    starts = [
+        s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base
+    ]
     if starts:
         return float(min(starts))
     return container.start_time / 1e6 if container.start_time else 0.0
@@ -355,7 +359,11 @@ class Resampler:
     def __init__(self, from_hz: int, to_hz: int, n_channels: int) -> None:
         self._same = from_hz == to_hz
         self._n_channels = n_channels
-        self._stream = None if self._same else soxr.ResampleStream(from_hz, to_hz, n_channels, dtype="float32", quality="HQ")
+        self._stream = (
+            None
+            if self._same
+            else soxr.ResampleStream(from_hz, to_hz, n_channels, dtype="float32", quality="HQ")
+        )
 
     def push(self, samples: Samples, last: bool = False) -> Samples:
         """Resample a chunk; `last=True` once, at the end, gives the tail."""
@@ -407,7 +415,9 @@ class CopyReader:
     def __enter__(self) -> CopyReader:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self._file.close()
 
     def read(self, start: int, stop: int) -> Samples:

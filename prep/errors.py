@@ -60,7 +60,10 @@ class ProviderFailure:
 
     def __str__(self) -> str:
         head = f"{self.vendor}: {self.message}"
-        facts = [f"HTTP {self.http_status}" if self.http_status else "", f"code {self.code}" if self.code else ""]
+        facts = [
+            f"HTTP {self.http_status}" if self.http_status else "",
+            f"code {self.code}" if self.code else "",
+        ]
         shown = ", ".join(fact for fact in facts if fact)
         parts = [f"{head} ({shown})" if shown else head]
         parts += [f"Rule: {self.rule}"] if self.rule else []

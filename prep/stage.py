@@ -62,7 +62,9 @@ SAVE_EVERY_S = 2.0
 """How much work a kill may cost; each save rewrites one small file."""
 
 
-def apply(stage: Stage, clips: Sequence[Clip], store: Store, on_done: Callable[[Clip], None] | None = None) -> list[Clip]:
+def apply(
+    stage: Stage, clips: Sequence[Clip], store: Store, on_done: Callable[[Clip], None] | None = None
+) -> list[Clip]:
     """Run a stage over the clips that are alive; the others pass through untouched.
 
     Results come from the store where it has them (one entry per working copy and stage); the model is opened only
@@ -72,12 +74,16 @@ def apply(stage: Stage, clips: Sequence[Clip], store: Store, on_done: Callable[[
         ValueError: the stage returned another number of results than it was given clips.
     """
     mark = fingerprint(stage)
-    packs = {key: store.get(digest(key, mark)) or {} for key in {clip.copy.key for clip in clips if clip.alive}}
+    packs = {
+        key: store.get(digest(key, mark)) or {} for key in {clip.copy.key for clip in clips if clip.alive}
+    }
     missing = [clip for clip in clips if clip.alive and clip.key not in packs[clip.copy.key]]
     if missing:
         _work(stage, missing, packs, lambda key: store.put(digest(key, mark), packs[key]), on_done)
     label = f"{stage.name}@{stage.version}"
-    return [_merged(stage, clip, packs[clip.copy.key][clip.key], label) if clip.alive else clip for clip in clips]
+    return [
+        _merged(stage, clip, packs[clip.copy.key][clip.key], label) if clip.alive else clip for clip in clips
+    ]
 
 
 def _work(
@@ -147,7 +153,9 @@ class Gate:
     def judge(self, clip: Clip) -> Clip:
         """The clip with *every* broken limit appended (in the order of the limits), unless already listed."""
         known = {reason.check for reason in clip.reasons}
-        taken = [limit for limit in self.limits if limit.measure in clip.measures and limit.measure not in known]
+        taken = [
+            limit for limit in self.limits if limit.measure in clip.measures and limit.measure not in known
+        ]
         broken = [limit.broken_by(clip.measures) for limit in taken]
         return clip.with_reasons(tuple(reason for reason in broken if reason is not None))
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request
@@ -160,13 +161,15 @@ def running(settings: Settings | None = None, port: int = 0) -> Iterator[Running
             thread.join()
 
 
-def serve(port: int = 8765, settings: Settings | None = None, say: Callable[[str], None] = print) -> None:
-    """Serve until Ctrl-C; says the environment to use first, one `export` line per vendor.
+def serve(
+    port: int = 8765, settings: Settings | None = None, say: Callable[[str], None] | None = None
+) -> None:
+    """Serve until Ctrl-C; first says (prints, at once) the environment to use, one `export` line per vendor.
 
     Raises:
         ConfigError: the port is taken.
     """
-    settings, books = settings or Settings(), Books()
+    settings, books, say = settings or Settings(), Books(), say or partial(print, flush=True)
     with bound(port) as listener:
         here = Running(f"http://{HOST}:{listener.getsockname()[1]}", books, settings)
         say(f"sandbox on {here.url} (documentation: {here.url}/docs); voices are forgotten when it ends")

@@ -86,12 +86,22 @@ def _decode(source: Source, settings: Ingest, store: Store, key: str) -> list[di
         copy_key = digest(key, plan.label)
         store.adopt(temporary, copy_key, ".flac")
         facts |= _channel_facts(stats)
-        out.append({"key": copy_key, "channel": plan.label, "n_samples": n_samples, "rate_hz": settings.rate_hz, "facts": facts})
+        out.append(
+            {
+                "key": copy_key,
+                "channel": plan.label,
+                "n_samples": n_samples,
+                "rate_hz": settings.rate_hz,
+                "facts": facts,
+            }
+        )
     return out
 
 
 def _channel_facts(stats: ChannelStats) -> dict[str, Any]:
-    power_db = [round(10 * float(np.log10(max(p, 1e-20))), 1) for p in stats.power] if stats.n_channels > 1 else []
+    power_db = (
+        [round(10 * float(np.log10(max(p, 1e-20))), 1) for p in stats.power] if stats.n_channels > 1 else []
+    )
     correlation = round(stats.correlation(0, 1), 3) if stats.n_channels == 2 else None
     return {"channel_power_dbfs": power_db, "channel_correlation": correlation}
 
@@ -99,7 +109,9 @@ def _channel_facts(stats: ChannelStats) -> dict[str, Any]:
 Made = list[tuple[Path, int, dict[str, Any]]]
 
 
-def _pass(source: Source, settings: Ingest, store: Store, plans: tuple[Plan, ...] | None) -> tuple[tuple[Plan, ...], ChannelStats, Made]:
+def _pass(
+    source: Source, settings: Ingest, store: Store, plans: tuple[Plan, ...] | None
+) -> tuple[tuple[Plan, ...], ChannelStats, Made]:
     with ExitStack() as stack:
         decoder = stack.enter_context(Decoder(source.path, settings.stream))
         decoder.name = source.name
@@ -129,10 +141,15 @@ def _checked(decoder: Decoder, settings: Ingest) -> Iterator[Block]:
     total_s = 0.0
     for block in decoder.blocks():
         if not MIN_RATE_HZ <= block.rate_hz <= MAX_RATE_HZ:
-            raise BadAudio(decoder.name, f"sample rate {block.rate_hz} Hz; {MIN_RATE_HZ}-{MAX_RATE_HZ} Hz are read")
+            raise BadAudio(
+                decoder.name, f"sample rate {block.rate_hz} Hz; {MIN_RATE_HZ}-{MAX_RATE_HZ} Hz are read"
+            )
         total_s += len(block.samples) / block.rate_hz
         if total_s > settings.max_duration_s:
-            raise BadAudio(decoder.name, f"decodes to more than {settings.max_duration_s / 3600:g} h (ingest.max_duration_s)")
+            raise BadAudio(
+                decoder.name,
+                f"decodes to more than {settings.max_duration_s / 3600:g} h (ingest.max_duration_s)",
+            )
         yield block
 
 
@@ -204,7 +221,11 @@ class _Track:
         self._flush()
         self._writer.close()
         self._done = True
-        return self.path, self._writer.n_samples, self._native.facts() | {"resample_overs": self._writer.n_overs}
+        return (
+            self.path,
+            self._writer.n_samples,
+            self._native.facts() | {"resample_overs": self._writer.n_overs},
+        )
 
 
 class NativeMeter:
@@ -287,5 +308,3 @@ def true_peak(samples: Samples) -> float:
 
 def _db(value: float) -> float | None:
     return round(20 * float(np.log10(value)), 2) if value > 0 else None
-
-

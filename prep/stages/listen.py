@@ -7,6 +7,7 @@ the audio's own reading time.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -78,7 +79,9 @@ def listen(copy: WorkingCopy, settings: Listen, store: Store) -> Track:
     if not path.exists():
         track = _run(copy.path, SileroStream(open_silero(settings.weights_path)))
         buffer = io.BytesIO()
-        np.savez(buffer, prob=np.round(track.prob * 255).astype(np.uint8), level=track.level_db.astype(np.float16))
+        np.savez(
+            buffer, prob=np.round(track.prob * 255).astype(np.uint8), level=track.level_db.astype(np.float16)
+        )
         write_atomic(path, buffer.getvalue())
     with np.load(path) as saved:
         prob = saved["prob"].astype(np.float32) / 255
@@ -86,19 +89,24 @@ def listen(copy: WorkingCopy, settings: Listen, store: Store) -> Track:
 
 
 def _run(path: Path, stream: SpeechStream) -> Track:
+    with CopyReader(path) as reader:
+        return track_of(reader.blocks(10.0), reader.rate_hz, stream)
+
+
+def track_of(blocks: Iterable[Samples], rate_hz: int, stream: SpeechStream) -> Track:
+    """The track of a signal that comes in blocks of `(n,)` float32; all but the last a multiple of 10 ms long."""
     levels: list[Floats] = []
     probs: list[Floats] = []
-    with CopyReader(path) as reader:
-        frame = int(reader.rate_hz * FRAME_S)
-        resampler = Resampler(reader.rate_hz, stream.rate_hz, 1)
-        for block in reader.blocks(10.0):
-            levels.append(frame_levels_db(block, frame))
-            probs.append(stream.push(resampler.push(block[:, None])[:, 0]))
-        probs.append(stream.push(resampler.push(np.zeros((0, 1), np.float32), last=True)[:, 0], last=True))
-        level_db = np.concatenate(levels)
-        steps = np.concatenate(probs)
-        at = np.minimum((np.arange(len(level_db)) + 0.5) * FRAME_S * stream.rate_hz / stream.hop, len(steps) - 1)
-        return Track(steps[at.astype(int)], level_db, reader.n_samples, reader.rate_hz)
+    n_samples = 0
+    resampler = Resampler(rate_hz, stream.rate_hz, 1)
+    for block in blocks:
+        n_samples += len(block)
+        levels.append(frame_levels_db(block, int(rate_hz * FRAME_S)))
+        probs.append(stream.push(resampler.push(block[:, None])[:, 0]))
+    probs.append(stream.push(resampler.push(np.zeros((0, 1), np.float32), last=True)[:, 0], last=True))
+    level_db, steps = np.concatenate(levels), np.concatenate(probs)
+    at = np.minimum((np.arange(len(level_db)) + 0.5) * FRAME_S * stream.rate_hz / stream.hop, len(steps) - 1)
+    return Track(steps[at.astype(int)], level_db, n_samples, rate_hz)
 
 
 def frame_levels_db(samples: Samples, frame: int) -> Floats:
@@ -112,7 +120,11 @@ def frame_levels_db(samples: Samples, frame: int) -> Floats:
 
 def power_db(levels_db: Floats) -> float:
     """Mean power of frames, dB; `SILENT_DB` for none."""
-    return 10 * float(np.log10(np.mean(10 ** (levels_db.astype(np.float64) / 10)))) if len(levels_db) else SILENT_DB
+    return (
+        10 * float(np.log10(np.mean(10 ** (levels_db.astype(np.float64) / 10))))
+        if len(levels_db)
+        else SILENT_DB
+    )
 
 
 def speech_level_db(track: Track, around_s: float = 5.0) -> npt.NDArray[np.float64]:

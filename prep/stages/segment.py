@@ -131,7 +131,11 @@ def _pause(track: Track, first: int, stop: int) -> Pause:
     # Quiet may begin a little inside the padded region; a decaying vowel is not quiet, a breath may be.
     runs = _runs(track.quiet[first:stop])
     a, b = max(runs, key=lambda run: run[1] - run[0], default=(0, 0))
-    deepest = _deepest(track.level_db[first:stop], a, b) if b > a else _deepest(track.level_db[first:stop], 0, stop - first)
+    deepest = (
+        _deepest(track.level_db[first:stop], a, b)
+        if b > a
+        else _deepest(track.level_db[first:stop], 0, stop - first)
+    )
     frame, end = track.frame, track.n_samples
     return Pause(
         start=first * frame,
@@ -165,7 +169,11 @@ def tile(track: Track, settings: Segmenting) -> list[Piece]:
     at = 0
     for pause in long_ones:
         start = _leave(pause, pause.start, +settings.keep_pause_s * rate) if pause.start > 0 else 0
-        stop = _leave(pause, pause.stop, -settings.keep_pause_s * rate) if pause.stop < track.n_samples else track.n_samples
+        stop = (
+            _leave(pause, pause.stop, -settings.keep_pause_s * rate)
+            if pause.stop < track.n_samples
+            else track.n_samples
+        )
         if stop - start < MIN_SILENCE_TILE_S * rate:
             continue
         out += _speech(track, all_pauses, at, start, settings)
@@ -177,7 +185,9 @@ def tile(track: Track, settings: Segmenting) -> list[Piece]:
 def _is_long(pause: Pause, track: Track, settings: Segmenting) -> bool:
     """Long enough for a tile of its own: at a recording's end it gives to one neighbour only."""
     ends = (pause.start == 0) + (pause.stop == track.n_samples)
-    return pause.n_samples >= (settings.long_pause_s - ends * settings.keep_pause_s) * track.rate_hz or ends == 2
+    return (
+        pause.n_samples >= (settings.long_pause_s - ends * settings.keep_pause_s) * track.rate_hz or ends == 2
+    )
 
 
 def _leave(pause: Pause, edge: int, keep: float) -> int:
@@ -197,12 +207,18 @@ def _silence(start: int, stop: int, longest: int) -> list[Piece]:
     return [Piece(a, b, speech=False) for a, b in zip(marks, marks[1:], strict=False)]
 
 
-def _speech(track: Track, all_pauses: list[Pause], start: int, stop: int, settings: Segmenting) -> list[Piece]:
+def _speech(
+    track: Track, all_pauses: list[Pause], start: int, stop: int, settings: Segmenting
+) -> list[Piece]:
     """Tiles of a stretch between long pauses."""
     if stop <= start:
         return []
     inside = [p for p in all_pauses if start < p.cut < stop]
-    cuts = {p.cut: p.n_samples / track.rate_hz for p in inside if p.n_samples >= settings.cut_pause_s * track.rate_hz}
+    cuts = {
+        p.cut: p.n_samples / track.rate_hz
+        for p in inside
+        if p.n_samples >= settings.cut_pause_s * track.rate_hz
+    }
     forced = _forced(track, start, stop, cuts, inside, settings)
     marks = [start, *sorted(cuts | dict.fromkeys(forced, 0.0)), stop]
     chosen = _best_cuts(marks, cuts, track.rate_hz, settings)

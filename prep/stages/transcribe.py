@@ -73,7 +73,9 @@ class Transcribe:
         recogniser = self.load()
 
         def work(clips: Sequence[Clip]) -> list[dict[str, Any]]:
-            return [asdict(recogniser.hear(samples_16k(self.recordings, clip), self.language)) for clip in clips]
+            return [
+                asdict(recogniser.hear(samples_16k(self.recordings, clip), self.language)) for clip in clips
+            ]
 
         yield work
 
@@ -81,7 +83,8 @@ class Transcribe:
         """The clip with text, words (source time) and the text measures."""
         zero_s = clip.span.start_s
         words = tuple(
-            Word(w["word"], round(zero_s + w["start_s"], 3), round(zero_s + w["end_s"], 3), w["prob"]) for w in result["words"]
+            Word(w["word"], round(zero_s + w["start_s"], 3), round(zero_s + w["end_s"], 3), w["prob"])
+            for w in result["words"]
         )
         seen = replace(clip, text=result["text"], words=words, language=result["language"])
         return seen.with_measures(text_measures(words, result["avg_logprob"], clip))

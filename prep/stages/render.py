@@ -1,0 +1,109 @@
+"""Make the finished file of a window: join, pad, fade, level, and say every edit that was done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pydub
+
+from prep.audio import Samples, resample
+from prep.clip import WorkingCopy
+from prep.measures.level import loudness_lufs, true_peak_dbtp
+from prep.recordings import Recordings
+from prep.stages.fit import Window
+from prep.stages.segment import Pause
+
+JOIN_MS = 10
+FADE_MS = 10
+MIN_TONE_S = 0.1
+
+
+@dataclass(frozen=True)
+class RenderSpec:
+    """How a finished file sounds.
+
+    Args:
+        rate_hz: of the file.
+        lufs: integrated loudness aimed at (EBU R128: -23), limited by the peak.
+        peak_dbtp: true peak never exceeded.
+    """
+
+    rate_hz: int = 24_000
+    lufs: float = -23.0
+    peak_dbtp: float = -1.0
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A finished file's samples, float32 `(n,)` at `rate_hz`, and what was done, in order."""
+
+    samples: Samples
+    rate_hz: int
+    edits: tuple[dict[str, Any], ...]
+
+
+def render(window: Window, all_pauses: Sequence[Pause], recordings: Recordings, spec: RenderSpec) -> Rendered:
+    """The finished file of a window."""
+    copy = window.clips[0].copy
+    rate = copy.span.rate_hz
+    edits: list[dict[str, Any]] = []
+    parts = [recordings.read(copy, span.start, span.stop) for span in window.spans]
+    sound = _segment(parts[0], rate)
+    for before, after, part in zip(window.spans, window.spans[1:], parts[1:], strict=False):
+        edits.append(
+            {"edit": "squeeze_pause", "source_s": before.end_s, "removed_s": (after.start - before.stop) / rate}
+        )
+        sound = sound.append(_segment(part, rate), crossfade=JOIN_MS)
+    sound = _padded(sound, window, room_tone(copy, all_pauses, recordings), rate, edits)
+    sound = sound.fade_in(FADE_MS).fade_out(FADE_MS)
+    edits.append({"edit": "fade", "seconds": FADE_MS / 1000})
+    samples = resample(_samples(sound), rate, spec.rate_hz)
+    if spec.rate_hz != rate:
+        edits.append({"edit": "resample", "from_hz": rate, "to_hz": spec.rate_hz})
+    gain_db = _gain_db(samples, spec)
+    edits.append({"edit": "gain", "db": round(gain_db, 2)})
+    return Rendered(np.asarray(samples * np.float32(10 ** (gain_db / 20)), np.float32), spec.rate_hz, tuple(edits))
+
+
+def room_tone(copy: WorkingCopy, all_pauses: Sequence[Pause], recordings: Recordings) -> Samples:
+    """The middle of the recording's longest quiet stretch, at most 2 s; empty when it has none of 0.1 s."""
+    rate = copy.span.rate_hz
+    best = max(all_pauses, key=lambda pause: pause.n_quiet, default=None)
+    if best is None or best.n_quiet < MIN_TONE_S * rate:
+        return np.zeros(0, np.float32)
+    middle, half = (best.quiet_start + best.quiet_stop) // 2, min(best.n_quiet // 2, rate)
+    return recordings.read(copy, middle - half, middle + half)
+
+
+def _padded(sound: Any, window: Window, tone: Samples, rate: int, edits: list[dict[str, Any]]) -> Any:
+    for where, seconds in (("start", window.pad_before_s), ("end", window.pad_after_s)):
+        if seconds * rate < 1 or not len(tone):
+            continue
+        n = int(seconds * rate) + JOIN_MS * rate // 1000
+        # Back and forth rather than round and round: a loop's seam clicks and hums.
+        there_and_back = np.concatenate([tone, tone[::-1]])
+        pad = _segment(np.resize(there_and_back, n), rate)
+        sound = pad.append(sound, crossfade=JOIN_MS) if where == "start" else sound.append(pad, crossfade=JOIN_MS)
+        edits.append({"edit": "pad_room_tone", "where": where, "seconds": round(seconds, 3)})
+    return sound
+
+
+def _segment(samples: Samples, rate: int) -> Any:
+    """pydub sound of 32-bit samples: 16 would round twice."""
+    data = np.round(np.clip(samples.astype(np.float64), -1.0, 1.0) * (2**31 - 1)).astype(np.int32)
+    return pydub.AudioSegment(data.tobytes(), sample_width=4, frame_rate=rate, channels=1)
+
+
+def _samples(sound: Any) -> Samples:
+    return np.asarray(np.frombuffer(sound.raw_data, np.int32) / np.float64(2**31), np.float32)
+
+
+def _gain_db(samples: Samples, spec: RenderSpec) -> float:
+    """Gain to the loudness aimed at, less what the true peak forbids; 0 for silence."""
+    lufs, peak = loudness_lufs(samples, spec.rate_hz), true_peak_dbtp(samples)
+    if lufs is None or peak is None:
+        return 0.0
+    return min(spec.lufs - lufs, spec.peak_dbtp - peak - 0.05)

@@ -1,0 +1,164 @@
+"""Choose a vendor's set best first: hear only what may be chosen, keep only what passes as a finished file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from prep.clip import Clip, Word
+from prep.stages.fit import Window
+from prep.stages.render import Rendered
+from prep.stages.verify import Verdict
+from prep.text import trigrams
+
+SENTENCE_END = (".", "!", "?", "\u3002", "\uff01", "\uff1f", "\u2026")
+CLOSERS = "\"'\u201d\u2019)\u300d\u300f "
+
+
+@dataclass(frozen=True)
+class SetSpec:
+    """How many files make a set.
+
+    Args:
+        wanted: aimed at; `least`: fewer is an unmet set.
+        max_total_s: of all files together; None = no limit.
+        max_tries: finished files made and judged before giving up.
+        text: whether files carry a text.
+    """
+
+    wanted: int
+    least: int
+    max_total_s: float | None = None
+    max_tries: int = 24
+    text: bool = True
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A window with its score in parts, each 0..1."""
+
+    window: Window
+    clips: tuple[Clip, ...]
+    words: tuple[Word, ...]
+    signal: float
+    confidence: float = 0.0
+    sentence: float = 0.0
+    variety: float = 1.0
+
+    @property
+    def total(self) -> float:
+        """Signal 0.5, text confidence 0.2, whole sentences 0.2, variety 0.1."""
+        return 0.5 * self.signal + 0.2 * self.confidence + 0.2 * self.sentence + 0.1 * self.variety
+
+    @property
+    def text(self) -> str:
+        """Exactly the words inside."""
+        return "".join(word.word for word in self.words).strip()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A window that passed as a finished file; `next_best` is the best candidate it kept out."""
+
+    scored: Scored
+    rendered: Rendered
+    verdict: Verdict
+    next_best: Scored | None = None
+
+
+@dataclass
+class Selection:
+    """What was chosen, what was tried and why it failed, and every clip that was heard (by key)."""
+
+    choices: list[Choice] = field(default_factory=list)
+    failed: list[tuple[Scored, list[str]]] = field(default_factory=list)
+    heard: dict[str, Clip] = field(default_factory=dict)
+    n_windows: int = 0
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of the chosen files together."""
+        return sum(choice.scored.window.duration_s for choice in self.choices)
+
+
+Listen = Callable[[Sequence[Clip]], list[Clip]]
+"""Transcribe and judge clips."""
+Finish = Callable[[Scored], tuple[Rendered, Verdict]]
+"""Render a window and judge the file."""
+
+
+def select(pool: Sequence[Window], spec: SetSpec, listen: Listen, finish: Finish) -> Selection:
+    """Best-first selection of non-overlapping windows.
+
+    The best window by signal is heard (its clips transcribed); among all windows wholly inside what has been heard,
+    the best by signal, text confidence, sentence ends and variety is made into a file and judged; a file that fails
+    is struck off with its reason. So recognition runs only until the set is full.
+    """
+    state = Selection(n_windows=len(pool))
+    live = sorted(pool, key=lambda window: (-window.score, window.speech))
+    while live and len(state.choices) < spec.wanted and len(state.failed) < spec.max_tries:
+        if spec.text and any(clip.key not in state.heard for clip in live[0].clips):
+            _hear(live[0], state, listen)
+            live = [window for window in live if _still_alive(window, state)]
+            continue
+        best, runner_up = _best(live, state, spec)
+        live.remove(best.window)
+        if spec.max_total_s is not None and state.total_s + best.window.duration_s > spec.max_total_s:
+            state.failed.append((best, [f"would make the set longer than {spec.max_total_s:g} s"]))
+            continue
+        rendered, verdict = finish(best)
+        if verdict.faults:
+            state.failed.append((best, verdict.faults))
+            continue
+        state.choices.append(Choice(best, rendered, verdict, runner_up))
+        live = [window for window in live if not window.overlaps(best.window)]
+    return state
+
+
+def _hear(window: Window, state: Selection, listen: Listen) -> None:
+    unheard = [clip for clip in window.clips if clip.key not in state.heard]
+    state.heard.update({clip.key: clip for clip in listen(unheard)})
+
+
+def _still_alive(window: Window, state: Selection) -> bool:
+    return all(state.heard.get(clip.key, clip).alive for clip in window.clips)
+
+
+def _best(live: Sequence[Window], state: Selection, spec: SetSpec) -> tuple[Scored, Scored | None]:
+    """The best window among those heard, and the best that overlaps none of it or is left over."""
+    ready = [w for w in live if not spec.text or all(clip.key in state.heard for clip in w.clips)]
+    taken = [choice.scored for choice in state.choices]
+    ranked = sorted((score(w, state, taken, spec) for w in ready), key=lambda s: (-s.total, s.window.speech))
+    return ranked[0], next((s for s in ranked[1:] if not s.window.overlaps(ranked[0].window)), _first(ranked[1:]))
+
+
+def _first(rest: Sequence[Scored]) -> Scored | None:
+    return rest[0] if rest else None
+
+
+def score(window: Window, state: Selection, taken: Sequence[Scored], spec: SetSpec) -> Scored:
+    """A window's score with its text against what is already chosen."""
+    clips = tuple(state.heard.get(clip.key, clip) for clip in window.clips)
+    scored = Scored(window, clips, window.words(clips), window.score)
+    if not spec.text or not scored.words:
+        return scored
+    language = clips[0].language
+    own = trigrams(scored.text, language)
+    known = frozenset().union(*(trigrams(other.text, language) for other in taken))
+    return replace(
+        scored,
+        confidence=sum(word.prob for word in scored.words) / len(scored.words),
+        sentence=sentence_ends(window, clips, scored.words),
+        variety=1.0 - len(own & known) / len(own) if own else 0.0,
+    )
+
+
+def sentence_ends(window: Window, clips: Sequence[Clip], words: Sequence[Word]) -> float:
+    """0, 0.5 or 1: whether the window begins at a sentence's beginning and stops at one's end."""
+    before = [word for clip in clips for word in clip.words if word.end_s <= words[0].start_s]
+    opens = _ends(before[-1]) if before else words[0].word.strip()[:1].isupper()
+    return 0.5 * opens + 0.5 * _ends(words[-1])
+
+
+def _ends(word: Word) -> bool:
+    return word.word.rstrip(CLOSERS).endswith(SENTENCE_END)
