@@ -154,9 +154,7 @@ def upload(
 def _usable_consent(job: UploadJob, account: Account, today: datetime.date) -> Consent:
     account.needed_key()
     if job.consent is None:
-        raise ConfigError(
-            "an upload needs a consent record: --consent FILE; make one with `voxprep consent new`"
-        )
+        raise ConfigError("an upload needs a consent record: --consent FILE; make one with `voxprep consent new`")
     consent = read_consent(job.consent)
     refused = consent.check(job.vendor, today)
     if refused:
@@ -176,11 +174,7 @@ def read_request(job: UploadJob) -> tuple[EnrolRequest, tuple[RuleCheck, ...]]:
         RuleCheck(row.rule, False, row.measured, row.limit, row.unit, row.fix, where="set.json")
         for row in listing.problems
     ]
-    fix = (
-        ""
-        if listing.satisfied
-        else f"run `voxprep prepare --for {job.vendor}` with more or better recordings"
-    )
+    fix = "" if listing.satisfied else f"run `voxprep prepare --for {job.vendor}` with more or better recordings"
     checks = [
         RuleCheck("set satisfied", listing.satisfied, str(listing.satisfied).lower(), "true", fix=fix),
         *unmet,
@@ -202,9 +196,7 @@ def _read_set(job: UploadJob) -> _Set:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); {hint}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(
-            f"{path}: {'.'.join(str(step) for step in first['loc'])}: {first['msg']}"
-        ) from error
+        raise ConfigError(f"{path}: {'.'.join(str(step) for step in first['loc'])}: {first['msg']}") from error
     if listing.vendor != job.vendor:
         raise ConfigError(f"{path} is a set for {listing.vendor}, not for {job.vendor}")
     return listing

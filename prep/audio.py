@@ -453,6 +453,11 @@ def write_wav16(path: Path, samples: Samples, rate_hz: int) -> None:
     soundfile.write(path, samples, rate_hz, subtype="PCM_16", format="WAV")
 
 
+def write_flac16(path: Path, samples: Samples, rate_hz: int) -> None:
+    """Write mono 16-bit FLAC, full scale = 1."""
+    soundfile.write(path, samples, rate_hz, subtype="PCM_16", format="FLAC")
+
+
 def read_mono(path: Path) -> tuple[Samples, int]:
     """A finished clip, whole: float32 `(n,)` (first channel) and its rate."""
     data, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)

@@ -161,9 +161,7 @@ def running(settings: Settings | None = None, port: int = 0) -> Iterator[Running
             thread.join()
 
 
-def serve(
-    port: int = 8765, settings: Settings | None = None, say: Callable[[str], None] | None = None
-) -> None:
+def serve(port: int = 8765, settings: Settings | None = None, say: Callable[[str], None] | None = None) -> None:
     """Serve until Ctrl-C; first says (prints, at once) the environment to use, one `export` line per vendor.
 
     Raises:
@@ -193,8 +191,6 @@ def bound(port: int) -> Iterator[socket.socket]:
         try:
             listener.bind((HOST, port))
         except (OSError, OverflowError) as error:
-            raise ConfigError(
-                f"port {port} on {HOST} cannot be used ({error}); name another with --port"
-            ) from error
+            raise ConfigError(f"port {port} on {HOST} cannot be used ({error}); name another with --port") from error
         listener.listen(128)
         yield listener

@@ -105,9 +105,7 @@ class Faults:
         if fault is None:
             await self._app(scope, receive, send)
         elif fault not in FAULTS:
-            refused = self._refusal(
-                scope["path"], 400, f"{HEADER}: one of {', '.join(FAULTS)}, not {fault!r}"
-            )
+            refused = self._refusal(scope["path"], 400, f"{HEADER}: one of {', '.join(FAULTS)}, not {fault!r}")
             await refused(scope, receive, send)
         elif fault.isdigit():
             await self._answer_instead(int(fault), scope, receive, send)

@@ -130,9 +130,7 @@ def build(settings: Settings, books: Books) -> APIRouter:
             voice = next((voice for voice in _usable(voices, owner) if voice.name == wish.voice), None)
             if voice is None:
                 raise Wrong(f"voice: no voice named {wish.voice!r}")
-            return Response(
-                encode(voice.sound, wish.response_format), media_type=MEDIA_TYPES[wish.response_format]
-            )
+            return Response(encode(voice.sound, wish.response_format), media_type=MEDIA_TYPES[wish.response_format])
         except NotSound as error:
             return refusal(400, f"response_format: {error}")
         except Wrong as wrong:

@@ -62,9 +62,7 @@ def encode(sound: Sound, form: str) -> bytes:
     container, subtype = OUTPUT[form]
     out = io.BytesIO()
     try:
-        with soundfile.SoundFile(
-            out, "w", sound.rate_hz, sound.channels, format=container, subtype=subtype
-        ) as file:
+        with soundfile.SoundFile(out, "w", sound.rate_hz, sound.channels, format=container, subtype=subtype) as file:
             for start in range(0, len(sound.samples), BLOCK):
                 file.write(sound.samples[start : start + BLOCK])
     except soundfile.LibsndfileError as error:

@@ -218,9 +218,7 @@ class Secret:
     def __init__(self, value: str, variable: str = "the key") -> None:
         text = value.strip()
         if not text or not all("!" <= letter <= "~" for letter in text):
-            raise ConfigError(
-                f"{variable} is empty or holds blanks or letters that no key has; copy the key again"
-            )
+            raise ConfigError(f"{variable} is empty or holds blanks or letters that no key has; copy the key again")
         self._value = text
 
     def reveal(self) -> str:

@@ -42,18 +42,14 @@ class Consent(BaseModel):
     @property
     def consent_id(self) -> str:
         """sha256 of the content, whatever the file's layout, order of keys or comments."""
-        content = json.dumps(
-            self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, separators=(",", ":")
-        )
+        content = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property
     def summary(self) -> dict[str, str]:
         """What is kept beside an upload: id, speaker, who gave it, when, what for, until when."""
         facts = self.model_dump(mode="json", include={"speaker", "given_by", "date", "purpose", "expires"})
-        return {"consent_id": self.consent_id} | {
-            key: value for key, value in facts.items() if value is not None
-        }
+        return {"consent_id": self.consent_id} | {key: value for key, value in facts.items() if value is not None}
 
     def check(self, vendor: str, today: datetime.date) -> list[str]:
         """Why this consent allows no upload to `vendor` on `today`: one sentence each, none = allowed."""
@@ -106,9 +102,7 @@ def write(consent: Consent, path: Path) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(consent.to_toml())
     except FileExistsError as error:
-        raise ConfigError(
-            f"{path} exists already; a consent file is not overwritten, name another"
-        ) from error
+        raise ConfigError(f"{path} exists already; a consent file is not overwritten, name another") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror})") from error
 

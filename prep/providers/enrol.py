@@ -45,9 +45,7 @@ def enrol_once(provider: Provider, ledger: Ledger, plan: Plan, backoff: Backoff)
         raise Retryable(error.failure) from error
 
 
-def _send(
-    provider: Provider, ledger: Ledger, plan: Plan, enrolment: Enrolment, backoff: Backoff
-) -> Enrolment:
+def _send(provider: Provider, ledger: Ledger, plan: Plan, enrolment: Enrolment, backoff: Backoff) -> Enrolment:
     sent_before = ledger.may_exist(plan)
     try:
         return _ready(ledger, plan, provider.enrol(plan.request, ledger.journal(enrolment)))

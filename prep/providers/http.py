@@ -97,13 +97,9 @@ def checked_base_url(url: str) -> str:
     except ValueError as error:
         raise ConfigError(f"base URL {url!r}: {error}") from error
     if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment or parts.username:
-        raise ConfigError(
-            f"base URL {url!r} must look like https://api.example.com, without query or user name"
-        )
+        raise ConfigError(f"base URL {url!r} must look like https://api.example.com, without query or user name")
     if parts.scheme == "http" and host not in LOOPBACK:
-        raise ConfigError(
-            f"base URL {url!r} would send the key in the clear; use https (http only for 127.0.0.1)"
-        )
+        raise ConfigError(f"base URL {url!r} would send the key in the clear; use https (http only for 127.0.0.1)")
     return url.strip().rstrip("/")
 
 

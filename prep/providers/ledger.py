@@ -181,9 +181,7 @@ class Ledger:
 
     def steps(self, plan: Plan) -> list[StepRow]:
         """All steps of all attempts, in order."""
-        rows = self._db.execute(
-            "SELECT attempt, step, outcome, facts FROM steps WHERE id = ? ORDER BY n", (plan.id,)
-        )
+        rows = self._db.execute("SELECT attempt, step, outcome, facts FROM steps WHERE id = ? ORDER BY n", (plan.id,))
         return [StepRow(row[0], row[1], row[2], json.loads(row[3] or "{}")) for row in rows]
 
     def journal(self, enrolment: Enrolment) -> LedgerJournal:
@@ -203,8 +201,7 @@ class Ledger:
                     (_now(), enrolment.id, enrolment.attempt),
                 )
             return self._write(
-                "INSERT INTO steps (id, attempt, step, creates, outcome, begun_at)"
-                " VALUES (?, ?, ?, ?, 'begun', ?)",
+                "INSERT INTO steps (id, attempt, step, creates, outcome, begun_at) VALUES (?, ?, ?, ?, 'begun', ?)",
                 (enrolment.id, enrolment.attempt, name, creates, _now()),
             )
 
@@ -261,9 +258,7 @@ def _is_lock(error: sqlite3.Error) -> bool:
 
 def _opening(path: Path, error: sqlite3.Error) -> PrepError:
     if _is_lock(error):
-        return LedgerBusy(
-            f"{path}: another upload is using this ledger; wait until it ends, then run this again"
-        )
+        return LedgerBusy(f"{path}: another upload is using this ledger; wait until it ends, then run this again")
     return ConfigError(f"{path}: cannot be used as an upload ledger ({error})")
 
 

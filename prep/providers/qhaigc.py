@@ -75,9 +75,7 @@ class Qhaigc:
         delete_by_hand="remove it in the Qhaigc web console, or write to support@qhaigc.net",
     )
 
-    def __init__(
-        self, account: Account, client: httpx.Client, backoff: Backoff, limits: Limits | None = None
-    ) -> None:
+    def __init__(self, account: Account, client: httpx.Client, backoff: Backoff, limits: Limits | None = None) -> None:
         self._account = account
         self._limits = limits or Limits()
         self._http = VendorHttp(account, client, backoff, read_refusal)
@@ -142,9 +140,7 @@ class Qhaigc:
         body = json.dumps(speech_body(voice_id, "Hello, this is my voice.", {}, 4096), ensure_ascii=False)
         url = shlex.quote(f"{self._account.base_url}/v1/audio/speech")
         auth = f'-H "Authorization: Bearer ${self._account.key_variable}"'
-        return (
-            f"curl -sS {url} {auth} -H 'Content-Type: application/json' -d {shlex.quote(body)} -o hello.mp3"
-        )
+        return f"curl -sS {url} {auth} -H 'Content-Type: application/json' -d {shlex.quote(body)} -o hello.mp3"
 
     def delete(self, voice_id: str) -> None:
         """Never possible here: raises NotOffered with the way by hand."""
@@ -167,9 +163,7 @@ def form_fields(request: EnrolRequest) -> dict[str, str | list[str]]:
         "reference_texts": [sample.text.strip() for sample in request.samples],
         "public": request.options.get("public", "false"),
     }
-    optional = {
-        key: request.options[key] for key in ("description", "contact_email") if request.options.get(key)
-    }
+    optional = {key: request.options[key] for key in ("description", "contact_email") if request.options.get(key)}
     return fields | optional
 
 
@@ -247,9 +241,7 @@ def _option_rules(options: Mapping[str, str], known: Mapping[str, str]) -> list[
     mail_fix = "add --option contact_email=you@example.com (or public=true: then everybody may use the voice)"
     return [
         RuleCheck("options known", not unknown, ", ".join(unknown), names, fix=f"use only {names}"),
-        RuleCheck(
-            "public", public in ("true", "false"), public, "true or false", fix="--option public=false"
-        ),
+        RuleCheck("public", public in ("true", "false"), public, "true or false", fix="--option public=false"),
         RuleCheck("contact e-mail for a private voice", reachable, email, "an e-mail address", fix=mail_fix),
     ]
 

@@ -24,6 +24,8 @@ FRAME_S = 0.01
 SILENT_DB = -120.0
 QUIET_BELOW_DB = 20.0
 """An edge is quiet this far under the speech around it."""
+CLICK_BELOW_DB = 10.0
+QUIET_FRAMES = 8
 Floats = npt.NDArray[np.float32]
 
 
@@ -50,13 +52,22 @@ class Track:
 
     @cached_property
     def quiet(self) -> npt.NDArray[np.bool_]:
-        """Frames at least `QUIET_BELOW_DB` under the speech around them, with speech probability < 0.5.
+        """Frames in some 80 ms of mean level at least `QUIET_BELOW_DB` under the speech around, all of p < 0.5.
 
-        A recording without any speech has none that could be under it: all False.
+        The mean, not each frame: steady noise wobbles by several dB from one 10 ms to the next. But no frame of it
+        may come within `CLICK_BELOW_DB` of the speech. A recording without any speech has none that could be under
+        it: all False.
         """
         level = speech_level_db(self)
-        under = (self.level_db <= level - QUIET_BELOW_DB) & (self.prob < 0.5)
-        return np.asarray(under & np.isfinite(level))
+        power = 10 ** (self.level_db.astype(np.float64) / 10)
+        allowed = (self.prob < 0.5) & (self.level_db <= level - CLICK_BELOW_DB) & np.isfinite(level)
+        n = min(QUIET_FRAMES, len(power))
+        if n == 0:
+            return allowed
+        mean_db = 10 * np.log10(np.convolve(power, np.ones(n) / n, "valid") + 1e-15)
+        every = np.convolve(allowed, np.ones(n), "valid") > n - 0.5
+        good = every & (mean_db <= level[: len(mean_db)] - QUIET_BELOW_DB)
+        return np.asarray(np.convolve(good, np.ones(n), "full") > 0.5)
 
     def frames(self, start: int, stop: int) -> slice:
         """Frames that lie wholly inside the samples `[start, stop)`; at least one, if the track has any."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
-import pydub
 
 from prep.audio import Samples, resample
 from prep.clip import WorkingCopy
@@ -94,7 +95,16 @@ def _padded(sound: Any, window: Window, tone: Samples, rate: int, edits: list[di
 def _segment(samples: Samples, rate: int) -> Any:
     """pydub sound of 32-bit samples: 16 would round twice."""
     data = np.round(np.clip(samples.astype(np.float64), -1.0, 1.0) * (2**31 - 1)).astype(np.int32)
-    return pydub.AudioSegment(data.tobytes(), sample_width=4, frame_rate=rate, channels=1)
+    return _audio_segment()(data.tobytes(), sample_width=4, frame_rate=rate, channels=1)
+
+
+@cache
+def _audio_segment() -> Any:
+    """pydub's class; its import warns of a missing system ffmpeg, which is never used here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pydub import AudioSegment
+    return AudioSegment
 
 
 def _samples(sound: Any) -> Samples:

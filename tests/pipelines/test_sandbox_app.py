@@ -38,17 +38,13 @@ def names(sandbox):
     return list(sandbox.books.stores["qhaigc"])
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.0.0.1:80", "localhost:9", "LOCALHOST", "[::1]:80", "[::1]"]
-)
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:80", "localhost:9", "LOCALHOST", "[::1]:80", "[::1]"])
 def test_loopback_names_are_answered(http, host):
     assert is_loopback(host)
     assert http.get("/_sandbox/state", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil:80", "[", "10.0.0.1"]
-)
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil:80", "[", "10.0.0.1"])
 def test_other_hosts_are_refused(http, host):
     assert not is_loopback(host)
     if host:
@@ -124,9 +120,7 @@ def test_documentation_needs_no_network(http):
     assert "multipart/form-data" in page
     assert "http" not in page.replace("httpx", "")
     document = http.get("/openapi.json").json()
-    form = document["paths"]["/qhaigc/v1/voice/model"]["post"]["requestBody"]["content"][
-        "multipart/form-data"
-    ]
+    form = document["paths"]["/qhaigc/v1/voice/model"]["post"]["requestBody"]["content"]["multipart/form-data"]
     assert form["schema"]["required"] == ["name", "audio_files", "reference_texts"]
 
 
@@ -142,9 +136,7 @@ def test_serve_says_the_environment_and_answers(monkeypatch):
 
     said, servers = [], []
     keep = uvicorn.Server.run
-    monkeypatch.setattr(
-        uvicorn.Server, "run", lambda self, sockets: (servers.append(self), keep(self, sockets))[1]
-    )
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: (servers.append(self), keep(self, sockets))[1])
     thread = threading.Thread(target=serve, args=(0,), kwargs={"say": said.append})
     thread.start()
     while not (servers and servers[0].started):

@@ -26,9 +26,7 @@ def test_list_and_show(here):
         show_voice("qhaigc", "Bob", wire=wire(here))
 
 
-@pytest.mark.parametrize(
-    ("ending", "form"), [(".wav", "WAV"), (".mp3", "MP3"), (".opus", "OGG"), ("", "MP3")]
-)
+@pytest.mark.parametrize(("ending", "form"), [(".wav", "WAV"), (".mp3", "MP3"), (".opus", "OGG"), ("", "MP3")])
 def test_the_files_ending_names_the_format(here, tmp_path, ending, form):
     out = say("qhaigc", Saying("Ann", "Hello", tmp_path / f"hello{ending}"), wire=wire(here))
     with soundfile.SoundFile(out) as sound:

@@ -23,9 +23,7 @@ TEXTS = ("The first clip says this.", "The second clip says that.", "A third one
 
 
 @functools.cache
-def wav(
-    seconds: float = 10.5, rate_hz: int = 24000, channels: int = 1, seed: int = 0, kind: str = "PCM_16"
-) -> bytes:
+def wav(seconds: float = 10.5, rate_hz: int = 24000, channels: int = 1, seed: int = 0, kind: str = "PCM_16") -> bytes:
     """A WAV file of quiet noise."""
     rng = np.random.default_rng(seed)
     samples = 0.1 * rng.standard_normal((round(seconds * rate_hz), channels)).astype(np.float32)
@@ -63,9 +61,7 @@ def good_run(run: Path) -> Path:
 def write_consent(folder: Path, extra: str = "") -> Path:
     """A consent file that covers everything; `extra` is more TOML."""
     path = folder / "consent.toml"
-    words = (
-        'speaker = "Ann"\nstatement = "I agree."\ngiven_by = "Ann"\ndate = 2026-01-02\npurpose = "tests"\n'
-    )
+    words = 'speaker = "Ann"\nstatement = "I agree."\ngiven_by = "Ann"\ndate = 2026-01-02\npurpose = "tests"\n'
     path.write_text(words + extra, encoding="utf-8")
     return path
 

@@ -42,9 +42,7 @@ class Line:
         return answer
 
     def send(self, *, creates=False, key=KEY, **backoff):
-        account = Account(
-            "acme", "https://api.acme.example", Secret(key) if key else None, "VOXPREP_ACME_API_KEY"
-        )
+        account = Account("acme", "https://api.acme.example", Secret(key) if key else None, "VOXPREP_ACME_API_KEY")
         with httpx.Client(transport=httpx.MockTransport(self.handle)) as client:
             http = VendorHttp(account, client, Backoff(sleep=self.slept.append, **backoff), refusal)
             return http.send("POST", "/v1/x", lambda answer: answer.json()["ok"], creates=creates, json={})
@@ -136,16 +134,12 @@ def test_a_create_whose_answer_is_lost_is_never_sent_again_here(answer):
     assert len(line.requests) == 1
 
 
-@pytest.mark.parametrize(
-    "answer", [httpx.ReadTimeout("t"), httpx.RemoteProtocolError("cut"), LOST[-2]], ids=repr
-)
+@pytest.mark.parametrize("answer", [httpx.ReadTimeout("t"), httpx.RemoteProtocolError("cut"), LOST[-2]], ids=repr)
 def test_a_lost_answer_to_a_question_is_asked_again(answer):
     assert Line(answer, ok()).send() == 7
 
 
-@pytest.mark.parametrize(
-    "error", [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.PoolTimeout("x")]
-)
+@pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.PoolTimeout("x")])
 def test_what_was_never_sent_may_be_sent_again_even_a_create(error):
     line = Line(error, error, ok())
     assert line.send(creates=True) == 7

@@ -141,9 +141,7 @@ def test_wal_or_a_rollback_journal(path):
 
 
 def test_with_a_rollback_journal_the_lock_holds_as_well(path, monkeypatch):
-    monkeypatch.setattr(
-        "prep.providers.ledger.prefer_wal", lambda db: db.execute("PRAGMA journal_mode=DELETE")
-    )
+    monkeypatch.setattr("prep.providers.ledger.prefer_wal", lambda db: db.execute("PRAGMA journal_mode=DELETE"))
     with Ledger.open(path) as ledger:
         ledger.begin(plan())
         with pytest.raises(LedgerBusy), Ledger.open(path):

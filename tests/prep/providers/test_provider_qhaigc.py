@@ -49,9 +49,7 @@ def sample(data=None, text="words", name="a.wav"):
 
 
 def request(*samples, name="私人助手", **options):
-    return EnrolRequest(
-        name, samples or (sample(), sample(wav(11))), options or {"contact_email": "u@example.com"}
-    )
+    return EnrolRequest(name, samples or (sample(), sample(wav(11))), options or {"contact_email": "u@example.com"})
 
 
 class Vendor:
@@ -93,9 +91,7 @@ def test_the_request_field_by_field():
     assert (asked.method, str(asked.url)) == ("POST", "https://api.qhaigc.net/v1/voice/model")
     assert asked.headers["authorization"] == f"Bearer {KEY}"
     head = b"Content-Type: " + asked.headers["content-type"].encode() + b"\r\n\r\n"
-    form = message_from_bytes(
-        head + asked.content
-    )  # the standard library's parser, not the one that wrote it
+    form = message_from_bytes(head + asked.content)  # the standard library's parser, not the one that wrote it
     assert form.get_content_type() == "multipart/form-data"
     parts = [
         (
@@ -135,9 +131,7 @@ def test_both_list_paths():
 
 
 def test_only_a_404_leads_to_the_second_list_path():
-    vendor = Vendor(
-        audio_voices=httpx.Response(403, json={"error": {"message": "not you"}}), models_list=listed()
-    )
+    vendor = Vendor(audio_voices=httpx.Response(403, json={"error": {"message": "not you"}}), models_list=listed())
     with pytest.raises(Refused, match="not you"):
         vendor.open().list()
 
@@ -156,9 +150,7 @@ def test_a_list_cut_short_settles_nothing_but_what_it_shows():
         vendor.open().find(request(name="Bob"), Pages())
 
 
-@pytest.mark.parametrize(
-    "body", [b"{", b"[]", b'{"success": false}', b'{"voice_characters": [{"nam": "x"}]}', b"null"]
-)
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"success": false}', b'{"voice_characters": [{"nam": "x"}]}', b"null"])
 def test_a_list_that_is_none_is_not_an_empty_one(body):
     with pytest.raises(Retryable, match="unreadable"):
         Vendor(voices=httpx.Response(200, content=body)).open().list()

@@ -1,0 +1,229 @@
+"""One vendor's set: pick the recording, select, write the files and `set.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.build import Session
+from pipelines.config import Vendor
+from pipelines.process import Recording, language_of, transcribed
+from prep.audio import read_mono, write_wav16
+from prep.clip import Clip
+from prep.manifest import clip_id
+from prep.stages.fit import Window, windows
+from prep.stages.render import Rendered, render
+from prep.stages.segment import pauses
+from prep.stages.select import Choice, Scored, Selection, SetSpec, select
+from prep.stages.verify import Verdict, verify
+from prep.store import file_sha256, fill_atomic, write_atomic
+
+Say = Callable[[str], None]
+NEEDS_REVIEW = frozenset({"zh", "yue", "ja", "ko", "th"})
+"""Languages whose text from the base model is to be read by a person (zh: CER 0.13-0.20 measured)."""
+
+
+@dataclass(frozen=True)
+class VendorSet:
+    """A vendor's set as written; `document` is the content of `set.json`."""
+
+    vendor: str
+    path: Path
+    document: dict[str, Any]
+    selection: Selection
+    recording: Recording | None
+    chosen: frozenset[str] = field(default=frozenset())
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether the vendor's set is complete."""
+        return bool(self.document["satisfied"])
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to make for one vendor."""
+
+    vendor: Vendor
+    spec: SetSpec
+    folder: Path
+
+
+def make_set(job: Job, recordings: Sequence[Recording], session: Session, say: Say) -> VendorSet:
+    """The best set one recording can give; voices are not compared yet, so a set never mixes recordings.
+
+    Recordings are tried in order of what their windows promise, until one gives a full set; failing that the one
+    that gave most.
+    """
+    best: tuple[Selection, Recording] | None = None
+    for recording, pool in ranked(job, recordings, session):
+        say(f"{job.vendor.vendor}: {len(pool)} candidates in {recording.copy.source.name}")
+        selection = select(pool, job.spec, _listener(recording, session, say), _finisher(job, recording, session, say))
+        if best is None or len(selection.choices) > len(best[0].choices):
+            best = (selection, recording)
+        if len(selection.choices) >= job.spec.wanted:
+            break
+    return write_set(job, *(best or (Selection(), None)))
+
+
+def ranked(job: Job, recordings: Sequence[Recording], session: Session) -> list[tuple[Recording, list[Window]]]:
+    """Recordings that have windows at all, the most promising first; the same bytes only once."""
+    found: list[tuple[float, int, Recording, list[Window]]] = []
+    for number, recording in enumerate(recordings):
+        if any(recording.copy.key == other.copy.key for _, _, other, _ in found):
+            continue
+        track = session.recordings.track(recording.copy)
+        pool = windows(recording.clips, pauses(track, session.config.segmenting), track, job.vendor.fit_spec())
+        if pool:
+            found.append((-_promise(pool, job.spec.wanted), number, recording, pool))
+    return [(recording, pool) for _, _, recording, pool in sorted(found, key=lambda item: item[:2])]
+
+
+def _promise(pool: Sequence[Window], wanted: int) -> float:
+    """Sum of the best scores of windows that do not overlap, as many as are wanted."""
+    taken: list[Window] = []
+    for window in sorted(pool, key=lambda w: -w.score):
+        if len(taken) < wanted and not any(window.overlaps(other) for other in taken):
+            taken.append(window)
+    return sum(window.score for window in taken)
+
+
+def _listener(recording: Recording, session: Session, say: Say) -> Callable[[Sequence[Clip]], list[Clip]]:
+    language = ""
+
+    def listen(clips: Sequence[Clip]) -> list[Clip]:
+        nonlocal language
+        language = language or language_of(recording, session)
+        say(f"transcribing {sum(clip.span.duration_s for clip in clips):.0f} s ({language})")
+        return transcribed(clips, language, session)
+
+    return listen
+
+
+def _finisher(
+    job: Job, recording: Recording, session: Session, say: Say
+) -> Callable[[Scored], tuple[Rendered, Verdict]]:
+    all_pauses = pauses(session.recordings.track(recording.copy), session.config.segmenting)
+    spec = job.vendor.render_spec(session.config.render)
+
+    def finish(scored: Scored) -> tuple[Rendered, Verdict]:
+        rendered = render(scored.window, all_pauses, session.recordings, spec)
+        scratch = job.folder / "candidate.wav"
+        job.folder.mkdir(parents=True, exist_ok=True)
+        write_wav16(scratch, rendered.samples, rendered.rate_hz)
+        samples, rate_hz = read_mono(scratch)  # judged as it will be sent, rounding and all
+        scratch.unlink()
+        text, language = (scored.text, scored.clips[0].language) if job.spec.text else (None, "")
+        verdict = verify(samples, rate_hz, text, language, session.vad(), lambda s: session.recogniser().hear(s, language))
+        say(f"candidate {scored.window.speech.start_s:.1f}-{scored.window.speech.end_s:.1f} s: {outcome(verdict)}")
+        return rendered, verdict
+
+    return finish
+
+
+def outcome(verdict: Verdict) -> str:
+    """A verdict in a few words."""
+    return "; ".join(verdict.faults) if verdict.faults else "passes"
+
+
+def write_set(job: Job, selection: Selection, recording: Recording | None) -> VendorSet:
+    """Write the chosen files and `set.json`; files of an earlier set in the folder are removed."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    for old in job.folder.glob("clip_*.wav"):
+        old.unlink()
+    clips = [_write_clip(job, number, choice) for number, choice in enumerate(selection.choices, 1)]
+    document = {
+        "vendor": job.vendor.vendor,
+        "limits_version": job.vendor.limits_version,
+        "satisfied": len(clips) >= job.spec.least,
+        "voices": "not checked",
+        "problems": _problems(job, selection, recording),
+        "clips": clips,
+    }
+    path = job.folder / "set.json"
+    write_atomic(path, (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace"))
+    chosen = frozenset(clip.key for choice in selection.choices for clip in choice.scored.clips)
+    return VendorSet(job.vendor.vendor, path, document, selection, recording, chosen)
+
+
+def _write_clip(job: Job, number: int, choice: Choice) -> dict[str, Any]:
+    scored, window = choice.scored, choice.scored.window
+    path = job.folder / f"clip_{number}.wav"
+    fill_atomic(path, lambda temporary: write_wav16(temporary, choice.rendered.samples, choice.rendered.rate_hz))
+    copy = scored.clips[0].copy
+    return {
+        "file": path.name,
+        "clip_ids": [clip_id(clip) for clip in scored.clips],
+        "source": copy.source.name,
+        "channel": copy.channel,
+        "spans": [{"start_s": round(span.start_s, 4), "end_s": round(span.end_s, 4)} for span in window.spans],
+        "edits": list(choice.rendered.edits),
+        "duration_s": len(choice.rendered.samples) / choice.rendered.rate_hz,
+        "sample_rate": choice.rendered.rate_hz,
+        "channels": 1,
+        "bytes": path.stat().st_size,
+        "sha256": file_sha256(path),
+        "text": scored.text if job.spec.text else None,
+        "language": scored.clips[0].language,
+        "needs_review": scored.clips[0].language in NEEDS_REVIEW,
+        "text_agreement": choice.verdict.text_agreement,
+        "measures": _measures(choice),
+        "why": why(choice, job),
+        "next_best": _next_best(choice.next_best),
+    }
+
+
+def _measures(choice: Choice) -> dict[str, float | None]:
+    verdict, clips = choice.verdict, choice.scored.clips
+    snr = [clip.measures.get("snr_db") for clip in clips]
+    known = [value for value in snr if value is not None]
+    return {
+        "snr_db": round(min(known), 1) if len(known) == len(snr) and known else None,
+        "lufs": None if verdict.lufs is None else round(verdict.lufs, 2),
+        "peak_dbtp": None if verdict.peak_dbtp is None else round(verdict.peak_dbtp, 2),
+        "lead_quiet_s": round(verdict.lead_quiet_s, 3),
+        "tail_quiet_s": round(verdict.tail_quiet_s, 3),
+        "text_confidence": round(choice.scored.confidence, 3),
+        "score": round(choice.scored.total, 3),
+    }
+
+
+def why(choice: Choice, job: Job) -> list[str]:
+    """Why a file was chosen, in words."""
+    scored, verdict, values = choice.scored, choice.verdict, _measures(choice)
+    low, high = job.vendor.target.min_s, job.vendor.target.max_s
+    out = [f"{scored.window.duration_s:.1f} s long, wanted {low:g} to {high:g} s, ideal {job.vendor.target.ideal_s:g} s"]
+    out.append(f"speech {values['snr_db']:g} dB over the noise" if values["snr_db"] is not None else "noise unknown")
+    out.append(f"edges in quiet: {verdict.lead_quiet_s:.2f} s before, {verdict.tail_quiet_s:.2f} s after")
+    if verdict.text_agreement is not None:
+        out.append(f"decoded by itself, {100 * (1 - verdict.text_agreement):.0f} % of its words agree with the text")
+    if scored.sentence == 1.0:
+        out.append("begins and ends with a whole sentence")
+    return out
+
+
+def _next_best(scored: Scored | None) -> dict[str, Any] | None:
+    if scored is None:
+        return None
+    speech = scored.window.speech
+    return {"start_s": round(speech.start_s, 3), "end_s": round(speech.end_s, 3), "score": round(scored.total, 3)}
+
+
+def _problems(job: Job, selection: Selection, recording: Recording | None) -> list[dict[str, Any]]:
+    """What an unmet or short set lacks, in words and numbers."""
+    n, low = len(selection.choices), job.vendor.target.min_s
+    if n >= job.spec.wanted:
+        return []
+    fix = f"record or give {job.spec.wanted - n} more stretch(es) of at least {low:g} s of clear speech of one voice"
+    if recording is None:
+        fix = f"no recording has {low:g} s of usable speech in one stretch; the drop reasons in the manifest say why"
+    rule = "clips" if n < job.spec.least else "clips wanted"
+    limit = job.spec.least if n < job.spec.least else job.spec.wanted
+    out: list[dict[str, Any]] = [{"rule": rule, "measured": n, "limit": limit, "unit": "files", "fix": fix}]
+    for scored, faults in selection.failed[:5]:
+        where = f"{scored.window.speech.start_s:.1f}-{scored.window.speech.end_s:.1f} s"
+        out.append({"rule": "candidate", "measured": where, "limit": None, "unit": "", "fix": "; ".join(faults)})
+    return out
