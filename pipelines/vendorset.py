@@ -106,11 +106,10 @@ def _listener(recording: Recording, session: Session, say: Say) -> Callable[[Seq
 def _finisher(
     job: Job, recording: Recording, session: Session, say: Say
 ) -> Callable[[Scored], tuple[Rendered, Verdict]]:
-    all_pauses = pauses(session.recordings.track(recording.copy), session.config.segmenting)
     spec = job.vendor.render_spec(session.config.render)
 
     def finish(scored: Scored) -> tuple[Rendered, Verdict]:
-        rendered = render(scored.window, all_pauses, session.recordings, spec)
+        rendered = render(scored.window, session.recordings, spec)
         scratch = job.folder / "candidate.wav"
         job.folder.mkdir(parents=True, exist_ok=True)
         write_wav16(scratch, rendered.samples, rendered.rate_hz)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,13 +12,14 @@ import numpy as np
 from prep.audio import Samples, resample
 from prep.clip import WorkingCopy
 from prep.measures.level import loudness_lufs, true_peak_dbtp
+from prep.measures.snr import DIGITAL_SILENCE_DB
 from prep.recordings import Recordings
 from prep.stages.fit import Window
-from prep.stages.segment import Pause
+from prep.stages.listen import FRAME_S
 
 JOIN_MS = 10
 FADE_MS = 10
-MIN_TONE_S = 0.1
+TONE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Rendered:
     edits: tuple[dict[str, Any], ...]
 
 
-def render(window: Window, all_pauses: Sequence[Pause], recordings: Recordings, spec: RenderSpec) -> Rendered:
+def render(window: Window, recordings: Recordings, spec: RenderSpec) -> Rendered:
     """The finished file of a window."""
     copy = window.clips[0].copy
     rate = copy.span.rate_hz
@@ -58,7 +58,7 @@ def render(window: Window, all_pauses: Sequence[Pause], recordings: Recordings, 
             {"edit": "squeeze_pause", "source_s": before.end_s, "removed_s": (after.start - before.stop) / rate}
         )
         sound = sound.append(_segment(part, rate), crossfade=JOIN_MS)
-    sound = _padded(sound, window, room_tone(copy, all_pauses, recordings), rate, edits)
+    sound = _padded(sound, window, room_tone(copy, recordings), rate, edits)
     sound = sound.fade_in(FADE_MS).fade_out(FADE_MS)
     edits.append({"edit": "fade", "seconds": FADE_MS / 1000})
     samples = resample(_samples(sound), rate, spec.rate_hz)
@@ -69,14 +69,24 @@ def render(window: Window, all_pauses: Sequence[Pause], recordings: Recordings, 
     return Rendered(np.asarray(samples * np.float32(10 ** (gain_db / 20)), np.float32), spec.rate_hz, tuple(edits))
 
 
-def room_tone(copy: WorkingCopy, all_pauses: Sequence[Pause], recordings: Recordings) -> Samples:
-    """The middle of the recording's longest quiet stretch, at most 2 s; empty when it has none of 0.1 s."""
-    rate = copy.span.rate_hz
-    best = max(all_pauses, key=lambda pause: pause.n_quiet, default=None)
-    if best is None or best.n_quiet < MIN_TONE_S * rate:
+def room_tone(copy: WorkingCopy, recordings: Recordings) -> Samples:
+    """The quietest 0.2 s of the recording's quiet frames; empty when no quiet stretch is that long.
+
+    The quietest, since a pad must lie as far under the speech as an edge has to; the longest is often a breath.
+    Digital silence is not room tone unless the recording has nothing else.
+    """
+    track = recordings.track(copy)
+    n = int(TONE_S / FRAME_S)
+    if len(track.quiet) < n:
         return np.zeros(0, np.float32)
-    middle, half = (best.quiet_start + best.quiet_stop) // 2, min(best.n_quiet // 2, rate)
-    return recordings.read(copy, middle - half, middle + half)
+    every = np.convolve(track.quiet, np.ones(n), "valid") > n - 0.5
+    level = np.convolve(10 ** (track.level_db.astype(np.float64) / 10), np.ones(n) / n, "valid")
+    real = every & (level > 10 ** (DIGITAL_SILENCE_DB / 10))
+    usable = real if real.any() else every
+    if not usable.any():
+        return np.zeros(0, np.float32)
+    at = int(np.argmin(np.where(usable, level, np.inf))) * track.frame
+    return recordings.read(copy, at, at + n * track.frame)
 
 
 def _padded(sound: Any, window: Window, tone: Samples, rate: int, edits: list[dict[str, Any]]) -> Any:

@@ -1,0 +1,1 @@
+"""Measurements beside their budgets: `make bench`, or `python -m benchmarks [NAME ...]`. Never timed tests."""
