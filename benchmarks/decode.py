@@ -138,13 +138,21 @@ def _tones(from_hz: int) -> Table:
     for name, method in METHODS.items():
         aliases = [level_db(method, k * nyquist_hz, from_hz) for k in ALIAS_AT]
         loss = -level_db(method, LOSS_AT * nyquist_hz, from_hz)
-        speed = 60 / statistics.median(took.cpu_s for took in (time_once(partial(method, noise, from_hz, TO_HZ)) for _ in range(3)))
+        speed = 60 / statistics.median(
+            took.cpu_s for took in (time_once(partial(method, noise, from_hz, TO_HZ)) for _ in range(3))
+        )
         met = {at_most(max(aliases), ALIAS_BUDGET_DB, "")[2], at_most(loss, LOSS_BUDGET_DB, "")[2]} == {"met"}
         verdict = ("met" if met else "MISSED") if name.startswith("prep.") else "(peer)"
         rows.append((name, *(f"{alias:.1f}" for alias in aliases), f"{loss + 0.0:.3f}", f"{speed:,.0f}x", verdict))
     return Table(
         f"{from_hz / 1000:g} -> {TO_HZ / 1000:g} kHz",
-        ("method", *(f"alias at {k:.2f} Nyquist, dB" for k in ALIAS_AT), f"loss at {LOSS_AT} Nyquist, dB", "mono speed", ""),
+        (
+            "method",
+            *(f"alias at {k:.2f} Nyquist, dB" for k in ALIAS_AT),
+            f"loss at {LOSS_AT} Nyquist, dB",
+            "mono speed",
+            "",
+        ),
         rows,
         f"Budget: alias <= {ALIAS_BUDGET_DB:g} dB, loss <= {LOSS_BUDGET_DB:g} dB. A negative loss is a gain "
         "(for pydub: images beside the tone). pydub works on 16-bit samples.",

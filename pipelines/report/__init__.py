@@ -1,1 +1,1 @@
-""" """
+"""The report: one HTML file that works offline, from disk."""

@@ -1,0 +1,285 @@
+"""The command line: parse, call, print; no logic. Exit codes as in `voxprep --help`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from prep.errors import ConfigError, PrepError
+
+app = typer.Typer(
+    name="voxprep",
+    help="Raw recordings in, vendor-ready voice-cloning samples out.\n\n"
+    "Exit codes: 0 what was asked is there; 1 it ran, but a set is unmet or a source failed; "
+    "2 bad usage or configuration, found before any work; 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+voices_app = typer.Typer(help="Voices at a vendor: list, show, say, delete.", no_args_is_help=True)
+consent_app = typer.Typer(help="Consent records: who said yes, to what.", no_args_is_help=True)
+models_app = typer.Typer(help="Model weights: list, pull.", no_args_is_help=True)
+cache_app = typer.Typer(help="What is kept on disk: size, clear.", no_args_is_help=True)
+app.add_typer(voices_app, name="voices")
+app.add_typer(consent_app, name="consent")
+app.add_typer(models_app, name="models")
+app.add_typer(cache_app, name="cache")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More detail.")]
+Events = Annotated[Path | None, typer.Option("--events", help="Append progress to FILE as NDJSON.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML with some of the settings.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, for example snr_db.min=20.")]
+BaseUrl = Annotated[str | None, typer.Option("--base-url", help="The vendor's address; default from the environment.")]
+Options = Annotated[list[str] | None, typer.Option("--option", help="KEY=VALUE, a vendor's own field.")]
+VendorName = Annotated[str, typer.Option("--provider", "--to", "--for", "--vendor", help="Vendor name.")]
+
+
+@app.command(epilog="Example: voxprep prepare talk.mp4 --for qhaigc --out out/")
+def prepare(
+    sources: Annotated[list[str], typer.Argument(metavar="SRC...", help="Files, folders, FILE@12:31-14:00.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for everything that is made.")],
+    vendors: Annotated[list[str] | None, typer.Option("--for", "--vendor", help="Vendor; may be repeated.")] = None,
+    clips: Annotated[int | None, typer.Option("--clips", help="Files per set.", min=1)] = None,
+    text: Annotated[bool, typer.Option("--text", help="Transcribe every usable clip.")] = False,
+    channels: Annotated[str | None, typer.Option("--channels", help="auto, mix, split or a channel number.")] = None,
+    stream: Annotated[int | None, typer.Option("--stream", help="Which audio track, from 0.", min=0)] = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    events: Events = None,
+) -> None:
+    """Make the best sample set for each vendor, and a manifest that accounts for every second."""
+    from pipelines import show
+    from pipelines.config import load
+    from pipelines.console import Console, print_json
+    from pipelines.prepare import PrepareJob
+    from pipelines.prepare import prepare as run
+    from pipelines.report.page import write_report
+    from prep.models.registry import cache_root
+
+    extra = [f"ingest.channels={channels!r}"] if channels else []
+    extra += [f"ingest.stream={stream}"] if stream is not None else []
+    merged = load(config, [*(settings or []), *extra])
+    job = PrepareJob(sources, list(dict.fromkeys(vendors or [])), out, clips, text)
+    with Console(quiet, events) as console:
+        result = run(job, merged, cache_root(), console.say, console.fetching)
+        report = write_report(result, merged)
+        console.event("done", complete=result.complete)
+    if as_json:
+        print_json(show.prepare_document(result, report))
+    else:
+        show.prepare_text(result, report, verbose)
+    raise typer.Exit(0 if result.complete else 1)
+
+
+@app.command(epilog="Example: voxprep upload out/ --to qhaigc --name Ann --consent ann.toml --option contact_email=a@b.org")
+def upload(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder made by prepare.")],
+    vendors: Annotated[list[str], typer.Option("--to", "--vendor", help="Vendor; may be repeated.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the voice.")],
+    consent: Annotated[Path | None, typer.Option("--consent", help="Consent TOML; see `consent new`.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the very bytes and show the plan; send nothing.")] = False,
+    options: Options = None,
+    base_url: BaseUrl = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check the set rule by rule, then enrol the voice, once."""
+    from pipelines import show
+    from pipelines.console import Console, print_json
+    from pipelines.ask import read_options
+    from pipelines.upload import UploadJob
+    from pipelines.upload import upload as run
+
+    documents = []
+    with Console(quiet) as console:
+        for vendor in vendors:
+            job = UploadJob(directory, vendor, name, consent, read_options(options or []), base_url, dry_run)
+            console.say(f"{vendor}: checking {job.set_folder / 'set.json'}")
+            result = run(job, observe=lambda point: console.event("upload", point=point))
+            documents.append({"vendor": vendor, "result": result})
+    if as_json:
+        print_json([show.upload_document(item["vendor"], item["result"]) for item in documents])
+    else:
+        for item in documents:
+            show.upload_text(item["vendor"], item["result"])
+    raise typer.Exit(0 if all(item["result"].ok for item in documents) else 1)
+
+
+@voices_app.command("list")
+def voices_list(provider: VendorName, base_url: BaseUrl = None, as_json: Json = False) -> None:
+    """Every voice the account sees."""
+    from pipelines import show
+    from pipelines.voices import list_voices
+
+    show.voices(list_voices(provider, base_url), as_json)
+
+
+@voices_app.command("show")
+def voices_show(voice: str, provider: VendorName, base_url: BaseUrl = None, as_json: Json = False) -> None:
+    """One voice."""
+    from pipelines import show
+    from pipelines.voices import show_voice
+
+    show.voices([show_voice(provider, voice, base_url)], as_json)
+
+
+@voices_app.command("say", epilog='Example: voxprep voices say --provider qhaigc Ann "Good morning." --out hello.wav')
+def voices_say(
+    voice: str,
+    text: str,
+    provider: VendorName,
+    out: Annotated[Path, typer.Option("--out", help="Audio file to write.")],
+    options: Options = None,
+    base_url: BaseUrl = None,
+) -> None:
+    """Speak a text with a voice."""
+    from pipelines.ask import read_options
+    from pipelines.voices import Saying, say
+
+    typer.echo(f"wrote {say(provider, Saying(voice, text, out, read_options(options or [])), base_url)}")
+
+
+@voices_app.command("delete")
+def voices_delete(voice: str, provider: VendorName, base_url: BaseUrl = None) -> None:
+    """Remove a voice at the vendor, where the vendor can."""
+    from pipelines.voices import delete_voice
+
+    delete_voice(provider, voice, base_url)
+    typer.echo(f"{provider}: voice {voice} is deleted")
+
+
+@consent_app.command("new", epilog="Example: voxprep consent new --self --out consent.toml")
+def consent_new(
+    out: Annotated[Path, typer.Option("--out", help="File to write.")] = Path("consent.toml"),
+    own: Annotated[bool, typer.Option("--self", help="The voice is your own.")] = False,
+    speaker: Annotated[str | None, typer.Option(help="Whose voice.")] = None,
+    statement: Annotated[str | None, typer.Option(help="What they agreed to, in their words.")] = None,
+    given_by: Annotated[str | None, typer.Option(help="Who agreed.")] = None,
+    date: Annotated[str | None, typer.Option(help="When, YYYY-MM-DD.")] = None,
+    purpose: Annotated[str | None, typer.Option(help="What for.")] = None,
+    vendors: Annotated[list[str] | None, typer.Option("--vendor", help="Only these vendors; may be repeated.")] = None,
+    expires: Annotated[str | None, typer.Option(help="Last day, YYYY-MM-DD.")] = None,
+) -> None:
+    """Ask the five questions that are not answered by a flag, and write the consent file."""
+    from pipelines.ask import consent_answers
+    from prep.providers import consent
+
+    if out.exists():
+        raise ConfigError(f"{out} exists; choose another --out, or delete it first")
+    given = {"speaker": speaker, "statement": statement, "given_by": given_by, "date": date, "purpose": purpose}
+    answers: dict[str, Any] = consent_answers(given, own)
+    answers |= {"vendors": vendors} if vendors else {}
+    answers |= {"expires": expires} if expires else {}
+    record = consent.new(answers)
+    consent.write(record, out)
+    typer.echo(f"wrote {out} (consent {record.consent_id[:12]})")
+
+
+@app.command(epilog="Example: voxprep limits qhaigc")
+def limits(vendor: Annotated[str | None, typer.Argument(help="Vendor; all when left out.")] = None, as_json: Json = False) -> None:
+    """Each vendor's limits, hard or advised, with source and date."""
+    from pipelines import show
+    from pipelines.config import load_vendor, vendor_names
+
+    show.limits([load_vendor(name) for name in ([vendor] if vendor else vendor_names())], as_json)
+
+
+@models_app.command("list")
+def models_list(as_json: Json = False) -> None:
+    """Weights: role, size, licence, digest, whether they are here."""
+    from pipelines import show
+
+    show.models(as_json)
+
+
+@models_app.command("pull")
+def models_pull(names: Annotated[list[str] | None, typer.Argument(help="Weights; those prepare needs when left out.")] = None) -> None:
+    """Fetch weights now rather than at first use."""
+    from pipelines.console import Console
+    from prep.models.registry import cache_root, ensure
+
+    with Console() as console:
+        for name in names or ["silero-vad-v6", "faster-whisper-base"]:
+            console.say(f"{name}: {ensure(name, cache=cache_root(), progress=console.fetching)}")
+
+
+@cache_app.command("size")
+def cache_size(as_json: Json = False) -> None:
+    """Bytes kept: results and working copies, and weights."""
+    from pipelines import show
+
+    show.cache(as_json)
+
+
+@cache_app.command("clear")
+def cache_clear(weights: Annotated[bool, typer.Option("--weights", help="Weights too.")] = False) -> None:
+    """Delete results and working copies; a later run makes them anew."""
+    import shutil
+
+    from prep.models.registry import cache_root
+
+    for name in ["store", *(["models"] if weights else [])]:
+        shutil.rmtree(cache_root() / name, ignore_errors=True)
+        typer.echo(f"cleared {cache_root() / name}")
+
+
+@app.command(epilog="Example: voxprep sandbox --port 8765")
+def sandbox(port: Annotated[int, typer.Option(help="Loopback port.")] = 8765) -> None:
+    """A stand-in for the vendors' APIs on loopback, as strict as they are: rehearse uploads without a key."""
+    from pipelines.sandbox.app import serve
+
+    serve(port)
+
+
+@app.command(epilog="Example: voxprep doctor --for qhaigc")
+def doctor(
+    vendor: Annotated[str | None, typer.Option("--for", "--vendor", help="Check this vendor's account too.")] = None,
+    base_url: BaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """What this machine and this account have and lack, before hours of work."""
+    from pipelines import show
+    from pipelines.doctor import examine
+
+    findings = examine(vendor, base_url)
+    show.findings(findings, as_json)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code, prints expected errors as one sentence."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except ConfigError as error:
+        return _fail(error, 2)
+    except PrepError as error:
+        return _fail(error, 1)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("voxprep: interrupted; what was finished is kept, run the same command to go on\n")
+        return 130
+    except BrokenPipeError:
+        return 1
+    except typer.TyperException as error:
+        error.show()
+        return error.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _fail(error: PrepError, code: int) -> int:
+    sys.stderr.write(f"voxprep: {error}\n")
+    return code
+
+
+def main() -> None:
+    """Entry point of the `voxprep` command."""
+    sys.exit(run())

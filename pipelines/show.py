@@ -1,0 +1,188 @@
+"""Results as text for people and as documents for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from pipelines.config import Vendor
+from pipelines.console import print_json, table
+from pipelines.doctor import Finding
+from pipelines.prepare import PrepareResult
+from pipelines.upload import UploadResult, check_row
+from pipelines.vendorset import VendorSet
+from pipelines.words import clock, fix, what
+from prep.models import registry
+from prep.providers.base import Voice
+from prep.store import Store
+
+VOICES_NOTE = "voices not checked: every set comes from one recording; make sure that one person speaks in it"
+
+
+def prepare_document(result: PrepareResult, report: Path) -> dict[str, Any]:
+    """What `prepare --json` prints."""
+    return {
+        "out": str(result.out),
+        "complete": result.complete,
+        "voices": "not checked",
+        "kept_s": result.seconds("kept"),
+        "rejected_s": result.seconds("rejected"),
+        "rejected_by_reason_s": result.funnel(),
+        "sources": result.sources,
+        "sets": [{"path": str(made.path), **made.document} for made in result.sets],
+        "manifest": str(result.out / "manifest.jsonl"),
+        "report": str(report),
+        **result.run,
+    }
+
+
+def prepare_text(result: PrepareResult, report: Path, verbose: bool) -> None:
+    """Sets as tables, the account of seconds, what failed, where things are."""
+    for made in result.sets:
+        _set_text(made, verbose)
+    kept, rejected = result.seconds("kept"), result.seconds("rejected")
+    typer.echo(f"\nkept {kept:.1f} s, rejected {rejected:.1f} s of {kept + rejected:.1f} s")
+    for check, seconds in result.funnel().items():
+        advice = f"  -> {fix(check)}" if fix(check) else ""
+        typer.echo(f"  {seconds:8.1f} s  {what(check)} ({check}){advice}")
+    for source in result.sources:
+        if source["status"] == "failed":
+            typer.echo(f"failed: {source['source']}: {source['error']}")
+    skipped = sum(source["status"] == "skipped" for source in result.sources)
+    typer.echo(f"skipped: {skipped} file(s) that are no recordings by their names" if skipped else "", nl=bool(skipped))
+    typer.echo(VOICES_NOTE)
+    typer.echo(f"manifest: {result.out / 'manifest.jsonl'}\nreport:   {report}")
+
+
+def _set_text(made: VendorSet, verbose: bool) -> None:
+    state = "complete" if made.satisfied else "NOT complete"
+    typer.echo(f"\n{made.vendor}: set {state}, {len(made.document['clips'])} file(s), {made.path}")
+    rows = [clip_line(clip) for clip in made.document["clips"]]
+    if rows:
+        table(rows, list(rows[0]))
+    for problem in made.document["problems"]:
+        if problem["rule"] == "candidate":
+            if verbose:
+                typer.echo(f"  tried {problem['measured']}: {problem['fix']}")
+        else:
+            unit = problem["unit"]
+            typer.echo(f"  {problem['rule']}: {problem['measured']} of {problem['limit']} {unit}. {problem['fix']}")
+
+
+def clip_line(clip: dict[str, Any]) -> dict[str, str]:
+    """One file of a set as a table row."""
+    spans = ", ".join(f"{clock(span['start_s'])}-{clock(span['end_s'])}" for span in clip["spans"])
+    measures, agreement = clip["measures"], clip["text_agreement"]
+    figures = [f"SNR {measures['snr_db']} dB", f"{measures['lufs']} LUFS", f"peak {measures['peak_dbtp']} dBTP"]
+    figures += [f"text differs {100 * agreement:.0f} %"] if agreement is not None else []
+    return {
+        "clip": f"{clip['file']}\n{clip['duration_s']:.1f} s",
+        "source": f"{Path(clip['source']).name}\n{spans}",
+        "text": (clip["text"] or "-") + (" [needs review]" if clip["needs_review"] else ""),
+        "measured, and why chosen": ", ".join(figures) + "\n" + "; ".join(clip["why"]),
+    }
+
+
+def upload_document(vendor: str, result: UploadResult) -> dict[str, Any]:
+    """What `upload --json` prints for one vendor."""
+    checks = [check_row(check) for check in result.checks]
+    return {"vendor": vendor, "state": result.state, "ok": result.ok, "checks": checks, "plan": result.plan, "receipt": result.receipt}
+
+
+def upload_text(vendor: str, result: UploadResult) -> None:
+    """What would be or was sent; every rule in a dry run, else the broken ones and advice not followed."""
+    for check in result.checks:
+        if result.state == "dry-run" or not check.ok:
+            typer.echo(f"  {check}")
+    typer.echo(f"  {sum(check.ok for check in result.checks)} of {len(result.checks)} rules kept")
+    typer.echo(f"{vendor}: {result.state}")
+    for name, value in (result.receipt or result.plan).items():
+        typer.echo(f"  {name}: {value}")
+
+
+def voices(found: Sequence[Voice], as_json: bool) -> None:
+    """Voices at a vendor."""
+    rows = [{"voice_id": v.voice_id, "name": v.name, "status": v.status, **v.detail} for v in found]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        table(rows, list(dict.fromkeys(name for row in rows for name in row)))
+    else:
+        typer.echo("no voices")
+
+
+def limits(vendors: Sequence[Vendor], as_json: bool) -> None:
+    """Limits with their sources."""
+    if as_json:
+        print_json([vendor.model_dump(mode="json") for vendor in vendors])
+        return
+    for vendor in vendors:
+        upload = "prepare and upload" if vendor.upload else "prepare only"
+        typer.echo(f"\n{vendor.vendor} ({vendor.title}; limits of {vendor.limits_version}; {upload})")
+        rows = [
+            {
+                "rule": limit.rule,
+                "least": _number(limit.min),
+                "most": _number(limit.max),
+                "one of": ", ".join(f"{value:g}" for value in limit.one_of),
+                "unit": limit.unit,
+                "kind": limit.kind,
+                "confidence": limit.confidence,
+                "source": limit.source,
+                "date": limit.date,
+            }
+            for limit in vendor.limit
+        ]
+        table(rows, list(rows[0]))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def models(as_json: bool) -> None:
+    """Weights and whether they are here."""
+    cache = registry.cache_root()
+    rows = [
+        {
+            "name": weight.name,
+            "role": weight.role,
+            "MB": round(weight.n_bytes / 1e6, 1),
+            "licence": weight.licence,
+            "here": "yes" if registry.locate(weight.name, None, cache) else "no",
+            "from": ", ".join(str(source.kind) for source in weight.sources),
+            "digest": weight.digest[:12],
+        }
+        for weight in registry.entries()
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        table(rows, list(rows[0]))
+
+
+def cache(as_json: bool) -> None:
+    """Bytes on disk."""
+    root = registry.cache_root()
+    rows = [
+        {"what": what_, "MB": round(Store(root / name).size_bytes() / 1e6, 1), "where": str(root / name)}
+        for what_, name in (("results and working copies", "store"), ("weights", "models"))
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        table(rows, list(rows[0]))
+
+
+def findings(found: Sequence[Finding], as_json: bool) -> None:
+    """What doctor found."""
+    if as_json:
+        print_json([asdict(finding) for finding in found])
+        return
+    for finding in found:
+        mark = "ok  " if finding.ok else "LACK"
+        typer.echo(f"{mark} {finding.what}: {finding.found}" + (f"  -> {finding.fix}" if finding.fix else ""))
