@@ -50,9 +50,10 @@ def run() -> list[Table]:
         took, rate = transcribe(model, clips)
         speeds = (f"{seconds / took.wall_s:.1f}x", f"{seconds / took.cpu_s:.1f}x")
         rows.append((kind, str(threads), str(beam), *speeds, f"{100 * rate:.2f} %"))
+    n_words = sum(len(units(truth, "en")) for _, truth in clips)
     return [
         Table(
-            f"{MODEL}, {len(clips)} clips of {' and '.join(FOLDERS)}, {seconds:.0f} s, {sum(len(units(t, 'en')) for _, t in clips)} words",
+            f"{MODEL}, {len(clips)} clips of {' and '.join(FOLDERS)}, {seconds:.0f} s, {n_words} words",
             ("numbers", "threads", "beam", "x real time, wall", "per core", "WER"),
             rows,
             "voxprep's default: int8, beam 5. No budget of its own: `prepare` and `batch` have them.",

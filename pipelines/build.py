@@ -71,7 +71,9 @@ class Session:
         """The recogniser, fetched and loaded the first time."""
         if self._recogniser is None:
             asr = self.config.asr
-            folder = Path(asr.path) if asr.path else registry.ensure(asr.model, cache=self._cache, progress=self._fetching)
+            folder = (
+                Path(asr.path) if asr.path else registry.ensure(asr.model, cache=self._cache, progress=self._fetching)
+            )
             self._recogniser = Whisper(folder, asr.device, asr.compute_type, asr.threads, asr.beam_size)
         return self._recogniser
 

@@ -81,13 +81,17 @@ def prepare(
     raise typer.Exit(0 if result.complete else 1)
 
 
-@app.command(epilog="Example: voxprep upload out/ --to qhaigc --name Ann --consent ann.toml --option contact_email=a@b.org")
+@app.command(
+    epilog="Example: voxprep upload out/ --to qhaigc --name Ann --consent ann.toml --option contact_email=a@b.org"
+)
 def upload(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder made by prepare.")],
     vendors: Annotated[list[str], typer.Option("--to", "--vendor", help="Vendor; may be repeated.")],
     name: Annotated[str, typer.Option("--name", help="Name of the voice.")],
     consent: Annotated[Path | None, typer.Option("--consent", help="Consent TOML; see `consent new`.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the very bytes and show the plan; send nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the very bytes and show the plan; send nothing.")
+    ] = False,
     options: Options = None,
     base_url: BaseUrl = None,
     as_json: Json = False,
@@ -95,24 +99,23 @@ def upload(
 ) -> None:
     """Check the set rule by rule, then enrol the voice, once."""
     from pipelines import show
-    from pipelines.console import Console, print_json
     from pipelines.ask import read_options
+    from pipelines.console import Console, print_json
     from pipelines.upload import UploadJob
     from pipelines.upload import upload as run
 
-    documents = []
+    results = []
     with Console(quiet) as console:
         for vendor in vendors:
             job = UploadJob(directory, vendor, name, consent, read_options(options or []), base_url, dry_run)
             console.say(f"{vendor}: checking {job.set_folder / 'set.json'}")
-            result = run(job, observe=lambda point: console.event("upload", point=point))
-            documents.append({"vendor": vendor, "result": result})
+            results.append((vendor, run(job)))
     if as_json:
-        print_json([show.upload_document(item["vendor"], item["result"]) for item in documents])
+        print_json([show.upload_document(vendor, result) for vendor, result in results])
     else:
-        for item in documents:
-            show.upload_text(item["vendor"], item["result"])
-    raise typer.Exit(0 if all(item["result"].ok for item in documents) else 1)
+        for vendor, result in results:
+            show.upload_text(vendor, result)
+    raise typer.Exit(0 if all(result.ok for _, result in results) else 1)
 
 
 @voices_app.command("list")
@@ -186,7 +189,9 @@ def consent_new(
 
 
 @app.command(epilog="Example: voxprep limits qhaigc")
-def limits(vendor: Annotated[str | None, typer.Argument(help="Vendor; all when left out.")] = None, as_json: Json = False) -> None:
+def limits(
+    vendor: Annotated[str | None, typer.Argument(help="Vendor; all when left out.")] = None, as_json: Json = False
+) -> None:
     """Each vendor's limits, hard or advised, with source and date."""
     from pipelines import show
     from pipelines.config import load_vendor, vendor_names
@@ -203,7 +208,9 @@ def models_list(as_json: Json = False) -> None:
 
 
 @models_app.command("pull")
-def models_pull(names: Annotated[list[str] | None, typer.Argument(help="Weights; those prepare needs when left out.")] = None) -> None:
+def models_pull(
+    names: Annotated[list[str] | None, typer.Argument(help="Weights; those prepare needs when left out.")] = None,
+) -> None:
     """Fetch weights now rather than at first use."""
     from pipelines.console import Console
     from prep.models.registry import cache_root, ensure
@@ -270,7 +277,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except typer.TyperException as error:
-        error.show()
+        sys.stderr.write(f"voxprep: {error.format_message()}\n(voxprep --help shows how it is used)\n")
         return error.exit_code
     return code if isinstance(code, int) else 0
 

@@ -18,7 +18,6 @@ from prep.stages.segment import Segmenting
 from prep.stages.select import SetSpec
 from prep.store import digest
 
-
 T = TypeVar("T", bound=BaseModel)
 
 

@@ -1,4 +1,4 @@
-"""What the user sees while it works: bars on a terminal, plain lines elsewhere; always stderr, so stdout stays clean."""
+"""What the user sees while it works: bars on a terminal, plain lines elsewhere; always on stderr."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class Console:
     def event(self, kind: str, **facts: Any) -> None:
         """One line of NDJSON, with seconds since the start."""
         if self._events is not None:
-            self._events.write(json.dumps({"event": kind, "t_s": round(time.monotonic() - self._started, 3), **facts}) + "\n")
+            self._events.write(
+                json.dumps({"event": kind, "t_s": round(time.monotonic() - self._started, 3), **facts}) + "\n"
+            )
             self._events.flush()
 
     def fetching(self, done_bytes: int, total_bytes: int | None, what: str) -> None:

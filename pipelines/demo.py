@@ -1,4 +1,4 @@
-"""`make demo`: the whole road on the shipped samples, a rehearsal vendor included; needs no key and sends nothing out."""
+"""`make demo`: the whole road on the shipped samples and a rehearsal vendor; needs no key, sends nothing out."""
 
 from __future__ import annotations
 
@@ -36,11 +36,20 @@ def main() -> int:
         return code
     with running() as sandbox:
         os.environ.update(sandbox.environment)
+        enrol = (
+            "upload",
+            str(OUT),
+            "--to",
+            "qhaigc",
+            "--name",
+            "Demo voice",
+            "--option",
+            "contact_email=you@example.com",
+        )
         steps = (
-            ("upload", str(OUT), "--to", "qhaigc", "--name", "Demo voice", "--dry-run", "--option", "contact_email=you@example.com"),
+            (*enrol, "--dry-run"),
             ("consent", "new", "--self", "--speaker", "Demo speaker", "--purpose", "rehearsal", "--out", str(consent)),
-            ("upload", str(OUT), "--to", "qhaigc", "--name", "Demo voice", "--consent", str(consent))
-            + ("--option", "contact_email=you@example.com"),
+            (*enrol, "--consent", str(consent)),
             ("voices", "list", "--provider", "qhaigc"),
             ("voices", "say", "--provider", "qhaigc", "Demo voice", "Hello.", "--out", str(OUT / "hello.wav")),
         )

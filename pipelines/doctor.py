@@ -14,7 +14,17 @@ from prep.errors import PrepError
 from prep.models import registry
 
 NEEDED_DISK_GB = 2.0
-PACKAGES = ("av", "soxr", "soundfile", "faster-whisper", "ctranslate2", "onnxruntime", "librosa", "pydub", "webrtcvad-wheels")
+PACKAGES = (
+    "av",
+    "soxr",
+    "soundfile",
+    "faster-whisper",
+    "ctranslate2",
+    "onnxruntime",
+    "librosa",
+    "pydub",
+    "webrtcvad-wheels",
+)
 
 
 @dataclass(frozen=True)

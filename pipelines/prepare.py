@@ -203,7 +203,9 @@ def source_rows(result: SourceResult) -> list[dict[str, Any]]:
     if not result.recordings:
         status = "skipped" if result.skipped else "failed"
         sha256 = result.source.sha256 if result.source else None
-        return [{"source": result.name, "source_sha256": sha256, "status": status, "error": result.error, "channel": None}]
+        return [
+            {"source": result.name, "source_sha256": sha256, "status": status, "error": result.error, "channel": None}
+        ]
     return [_source_row(recording) for recording in result.recordings]
 
 
@@ -212,4 +214,11 @@ def _source_row(recording: Recording) -> dict[str, Any]:
     facts = {k: v for k, v in copy.facts.items() if k not in {"clipped_bins", "gaps"}}
     kept = sum(clip.span.duration_s for clip in recording.clips if clip.alive)
     head = {"source": copy.source.name, "source_sha256": copy.source.sha256, "status": "processed", "error": None}
-    return {**head, "channel": copy.channel, "sample_rate": copy.span.rate_hz, "duration_s": copy.span.duration_s, "kept_s": kept, **facts}
+    return {
+        **head,
+        "channel": copy.channel,
+        "sample_rate": copy.span.rate_hz,
+        "duration_s": copy.span.duration_s,
+        "kept_s": kept,
+        **facts,
+    }

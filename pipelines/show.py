@@ -90,7 +90,14 @@ def clip_line(clip: dict[str, Any]) -> dict[str, str]:
 def upload_document(vendor: str, result: UploadResult) -> dict[str, Any]:
     """What `upload --json` prints for one vendor."""
     checks = [check_row(check) for check in result.checks]
-    return {"vendor": vendor, "state": result.state, "ok": result.ok, "checks": checks, "plan": result.plan, "receipt": result.receipt}
+    return {
+        "vendor": vendor,
+        "state": result.state,
+        "ok": result.ok,
+        "checks": checks,
+        "plan": result.plan,
+        "receipt": result.receipt,
+    }
 
 
 def upload_text(vendor: str, result: UploadResult) -> None:
@@ -154,7 +161,7 @@ def models(as_json: bool) -> None:
             "MB": round(weight.n_bytes / 1e6, 1),
             "licence": weight.licence,
             "here": "yes" if registry.locate(weight.name, None, cache) else "no",
-            "from": ", ".join(str(source.kind) for source in weight.sources),
+            "from": ", ".join(type(source).__name__.lower() for source in weight.sources),
             "digest": weight.digest[:12],
         }
         for weight in registry.entries()

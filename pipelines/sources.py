@@ -16,8 +16,42 @@ from prep.store import file_sha256
 TIME = r"(?:(\d+):)?(\d{1,3}):(\d{1,2}(?:\.\d+)?)"
 PART = re.compile(rf"^(?P<file>.+)@{TIME}-{TIME}$", re.DOTALL)
 NOT_MEDIA = frozenset(
-    ".txt .lab .srt .vtt .csv .tsv .json .jsonl .toml .yaml .yml .md .rst .html .htm .xml .pdf .py .rttm .textgrid "
-    ".jpg .jpeg .png .gif .webp .parquet .xlsx .log .sqlite .ini .cfg .sh .zip .npz".split()
+    [
+        ".txt",
+        ".lab",
+        ".srt",
+        ".vtt",
+        ".csv",
+        ".tsv",
+        ".json",
+        ".jsonl",
+        ".toml",
+        ".yaml",
+        ".yml",
+        ".md",
+        ".rst",
+        ".html",
+        ".htm",
+        ".xml",
+        ".pdf",
+        ".py",
+        ".rttm",
+        ".textgrid",
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".gif",
+        ".webp",
+        ".parquet",
+        ".xlsx",
+        ".log",
+        ".sqlite",
+        ".ini",
+        ".cfg",
+        ".sh",
+        ".zip",
+        ".npz",
+    ]
 )
 """Skipped inside folders (texts beside audio, pictures); a file named outright is always tried."""
 

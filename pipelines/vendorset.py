@@ -116,7 +116,9 @@ def _finisher(
         samples, rate_hz = read_mono(scratch)  # judged as it will be sent, rounding and all
         scratch.unlink()
         text, language = (scored.text, scored.clips[0].language) if job.spec.text else (None, "")
-        verdict = verify(samples, rate_hz, text, language, session.vad(), lambda s: session.recogniser().hear(s, language))
+        verdict = verify(
+            samples, rate_hz, text, language, session.vad(), lambda s: session.recogniser().hear(s, language)
+        )
         say(f"candidate {scored.window.speech.start_s:.1f}-{scored.window.speech.end_s:.1f} s: {outcome(verdict)}")
         return rendered, verdict
 
@@ -194,7 +196,9 @@ def why(choice: Choice, job: Job) -> list[str]:
     """Why a file was chosen, in words."""
     scored, verdict, values = choice.scored, choice.verdict, _measures(choice)
     low, high = job.vendor.target.min_s, job.vendor.target.max_s
-    out = [f"{scored.window.duration_s:.1f} s long, wanted {low:g} to {high:g} s, ideal {job.vendor.target.ideal_s:g} s"]
+    out = [
+        f"{scored.window.duration_s:.1f} s long, wanted {low:g} to {high:g} s, ideal {job.vendor.target.ideal_s:g} s"
+    ]
     out.append(f"speech {values['snr_db']:g} dB over the noise" if values["snr_db"] is not None else "noise unknown")
     out.append(f"edges in quiet: {verdict.lead_quiet_s:.2f} s before, {verdict.tail_quiet_s:.2f} s after")
     if verdict.text_agreement is not None:

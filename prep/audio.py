@@ -126,9 +126,7 @@ class Decoder:
     def __enter__(self) -> Decoder:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
@@ -312,7 +310,7 @@ def _to_float(frame: Any) -> Samples:
     data = frame.to_ndarray()
     data = data.T if frame.format.is_planar else data.reshape(-1, frame.layout.nb_channels)
     if name == "u8":
-        return ((data.astype(np.float32) - 128.0) / 128.0).astype(np.float32)
+        return np.asarray((data.astype(np.float32) - 128.0) / 128.0, np.float32)
     if name in _SCALE:
         return np.asarray(data * np.float32(_SCALE[name]), np.float32)
     return np.asarray(data, np.float32)
@@ -337,9 +335,7 @@ def _declared_s(container: Any, stream: Any) -> float | None:
 
 def _container_start_s(container: Any) -> float:
     """The earliest stream's start, seconds; cover pictures do not count."""
-    starts = [
-        s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base
-    ]
+    starts = [s.start_time * s.time_base for s in container.streams if s.start_time is not None and s.time_base]
     if starts:
         return float(min(starts))
     return container.start_time / 1e6 if container.start_time else 0.0
@@ -360,9 +356,7 @@ class Resampler:
         self._same = from_hz == to_hz
         self._n_channels = n_channels
         self._stream = (
-            None
-            if self._same
-            else soxr.ResampleStream(from_hz, to_hz, n_channels, dtype="float32", quality="HQ")
+            None if self._same else soxr.ResampleStream(from_hz, to_hz, n_channels, dtype="float32", quality="HQ")
         )
 
     def push(self, samples: Samples, last: bool = False) -> Samples:
@@ -415,9 +409,7 @@ class CopyReader:
     def __enter__(self) -> CopyReader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self._file.close()
 
     def read(self, start: int, stop: int) -> Samples:

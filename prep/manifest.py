@@ -21,7 +21,9 @@ def clip_id(clip: Clip) -> str:
     return digest(clip.copy.source.name, clip.key)[:12]
 
 
-def clip_row(clip: Clip, run: Mapping[str, str], chosen_for: Sequence[str], audio: str | None, not_run: list[str]) -> Row:
+def clip_row(
+    clip: Clip, run: Mapping[str, str], chosen_for: Sequence[str], audio: str | None, not_run: list[str]
+) -> Row:
     """The row of a clip.
 
     Args:
@@ -172,4 +174,8 @@ def _tiling_faults(source: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
     spans = sorted((round(row["start_s"] * rate), round(row["end_s"] * rate)) for row in rows)
     ends = [0, *(stop for _, stop in spans)]
     starts = [*(start for start, _ in spans), round(source["duration_s"] * rate)]
-    return [f"{name}: {a / rate:.3f} s to {b / rate:.3f} s is in no clip or in two" for a, b in zip(ends, starts, strict=True) if a != b]
+    return [
+        f"{name}: {a / rate:.3f} s to {b / rate:.3f} s is in no clip or in two"
+        for a, b in zip(ends, starts, strict=True)
+        if a != b
+    ]

@@ -74,16 +74,12 @@ def apply(
         ValueError: the stage returned another number of results than it was given clips.
     """
     mark = fingerprint(stage)
-    packs = {
-        key: store.get(digest(key, mark)) or {} for key in {clip.copy.key for clip in clips if clip.alive}
-    }
+    packs = {key: store.get(digest(key, mark)) or {} for key in {clip.copy.key for clip in clips if clip.alive}}
     missing = [clip for clip in clips if clip.alive and clip.key not in packs[clip.copy.key]]
     if missing:
         _work(stage, missing, packs, lambda key: store.put(digest(key, mark), packs[key]), on_done)
     label = f"{stage.name}@{stage.version}"
-    return [
-        _merged(stage, clip, packs[clip.copy.key][clip.key], label) if clip.alive else clip for clip in clips
-    ]
+    return [_merged(stage, clip, packs[clip.copy.key][clip.key], label) if clip.alive else clip for clip in clips]
 
 
 def _work(
@@ -153,9 +149,7 @@ class Gate:
     def judge(self, clip: Clip) -> Clip:
         """The clip with *every* broken limit appended (in the order of the limits), unless already listed."""
         known = {reason.check for reason in clip.reasons}
-        taken = [
-            limit for limit in self.limits if limit.measure in clip.measures and limit.measure not in known
-        ]
+        taken = [limit for limit in self.limits if limit.measure in clip.measures and limit.measure not in known]
         broken = [limit.broken_by(clip.measures) for limit in taken]
         return clip.with_reasons(tuple(reason for reason in broken if reason is not None))
 

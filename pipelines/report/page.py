@@ -23,7 +23,9 @@ MAX_ROWS = 2000
 
 def write_report(result: PrepareResult, config: Config) -> Path:
     """The report of a run, beside its manifest; all text is escaped."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {"clock": clock, "sentence": sentence, "url": lambda path: quote(path)}
     template = environment.from_string(TEMPLATE.read_text("utf-8"))
     path = result.out / "report.html"
@@ -71,7 +73,9 @@ def _set_facts(made: VendorSet) -> dict[str, Any]:
     for clip in made.document["clips"]:
         picture = clip_picture(*read_mono(folder / clip["file"]))
         data = base64.b64encode(picture).decode("ascii")
-        clips.append({**clip, "picture": f"data:image/png;base64,{data}", "href": f"vendors/{made.vendor}/{clip['file']}"})
+        clips.append(
+            {**clip, "picture": f"data:image/png;base64,{data}", "href": f"vendors/{made.vendor}/{clip['file']}"}
+        )
     return {"vendor": made.vendor, "satisfied": made.satisfied, "problems": made.document["problems"], "clips": clips}
 
 
@@ -82,7 +86,10 @@ def _timelines(result: PrepareResult) -> list[dict[str, Any]]:
         if source["status"] != "processed":
             continue
         rows = [r for r in result.rows if r["source"] == source["source"] and r["channel"] == source["channel"]]
-        tiles = [{"class": _class(row), "percent": 100 * row["duration_s"] / source["duration_s"], "row": row} for row in rows]
+        tiles = [
+            {"class": _class(row), "percent": 100 * row["duration_s"] / source["duration_s"], "row": row}
+            for row in rows
+        ]
         out.append({"source": source, "tiles": tiles})
     return out
 

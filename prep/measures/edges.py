@@ -53,12 +53,8 @@ def voiced_ratio(samples: Samples, rate_hz: int) -> float:
 
 def _voiced(samples: Samples, rate_hz: int) -> float:
     """Voiced share of the last 80 ms; the head of a clip is fed backwards, so its edge comes last too."""
-    pcm = (np.clip(resample(np.ascontiguousarray(samples), rate_hz, WITNESS_HZ), -1, 1) * 32767).astype(
-        np.int16
-    )
+    pcm = (np.clip(resample(np.ascontiguousarray(samples), rate_hz, WITNESS_HZ), -1, 1) * 32767).astype(np.int16)
     vad, frame = webrtcvad.Vad(2), WITNESS_HZ // 100
-    heard = [
-        vad.is_speech(pcm[i : i + frame].tobytes(), WITNESS_HZ) for i in range(0, len(pcm) - frame + 1, frame)
-    ]
+    heard = [vad.is_speech(pcm[i : i + frame].tobytes(), WITNESS_HZ) for i in range(0, len(pcm) - frame + 1, frame)]
     last = heard[-int(EDGE_S / FRAME_S) :]
     return sum(last) / len(last) if last else 0.0

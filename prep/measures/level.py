@@ -20,15 +20,14 @@ def loudness_lufs(samples: Samples, rate_hz: int) -> float | None:
 
     Args:
         samples: mono `(n,)`, full scale = 1.
+        rate_hz: their rate.
 
     Returns:
         None for less than one block, and where every block lies under the absolute gate (silence).
     """
     if len(samples) <= BLOCK_S * rate_hz:
         return None
-    with (
-        warnings.catch_warnings()
-    ):  # numpy warns of log10(0) inside pyloudnorm on silence; the result is -inf
+    with warnings.catch_warnings():  # numpy warns of log10(0) inside pyloudnorm on silence; the result is -inf
         warnings.simplefilter("ignore", RuntimeWarning)
         value = float(pyloudnorm.Meter(rate_hz).integrated_loudness(np.asarray(samples, np.float64)))
     return value if np.isfinite(value) else None

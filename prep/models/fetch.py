@@ -27,9 +27,7 @@ HUB_READ_S = 30.0  # silence in the middle of a file
 HUB_RETRY_S = 600.0  # a hub found out of reach is not asked again for so long
 BLOCK_BYTES = 1 << 20
 
-_out_of_reach: dict[
-    str, tuple[float, str]
-] = {}  # endpoint -> (ask again at, why): one delay for all files of a run
+_out_of_reach: dict[str, tuple[float, str]] = {}  # endpoint -> (ask again at, why): one delay for all files of a run
 
 
 class Progress(Protocol):
@@ -66,8 +64,7 @@ def require_match(path: Path, file: WeightFile) -> None:
         raise SourceFailed(f"{file.name}: {error.strerror or error}") from error
     if found != file.sha256:
         raise WrongBytes(
-            f"{file.name}: wrong bytes: sha256 {found} ({n_bytes:,} B), "
-            f"pinned {file.sha256} ({file.n_bytes:,} B)"
+            f"{file.name}: wrong bytes: sha256 {found} ({n_bytes:,} B), pinned {file.sha256} ({file.n_bytes:,} B)"
         )
 
 

@@ -68,9 +68,7 @@ def _pip_download(source: Wheel, wheels: Path, progress: Progress | None) -> Non
         raise SourceFailed(f"pip ended with {process.returncode}: {_last_words(log)}")
 
 
-def _watch(
-    process: subprocess.Popen[bytes], source: Wheel, folders: Sequence[Path], progress: Progress | None
-) -> None:
+def _watch(process: subprocess.Popen[bytes], source: Wheel, folders: Sequence[Path], progress: Progress | None) -> None:
     """Report growth until pip ends; SourceFailed when it takes far more room than the wheels are long."""
     seen = 0
     cap = PIP_COPIES * source.download_bytes + PIP_SLACK_BYTES

@@ -93,19 +93,13 @@ def ensure(
             return _fetch(entry, root, progress, tried)
     except OSError as error:
         tried.append(f"writing into {root}: {error}")
-    tried += [
-        f"{source}: skipped, offline"
-        for source in entry.sources
-        if offline and not isinstance(source, Package)
-    ]
+    tried += [f"{source}: skipped, offline" for source in entry.sources if offline and not isinstance(source, Package)]
     raise ModelError(_all_failed(entry, root, tried))
 
 
 def _all_failed(entry: Weight, root: Path, tried: list[str]) -> str:
     names = ", ".join(file.name for file in entry.files)
-    return "\n  - ".join(
-        [f"{entry.name} ({entry.n_bytes / 1e6:.0f} MB) could not be had from any source:", *tried]
-    ) + (
+    return "\n  - ".join([f"{entry.name} ({entry.n_bytes / 1e6:.0f} MB) could not be had from any source:", *tried]) + (
         f"\nTo go on without these sources, get {names} from {entry.homepage}, and put them into "
         f"{_home(entry, root)}, or into any folder that you name as this model's path."
     )

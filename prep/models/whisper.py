@@ -93,9 +93,7 @@ class Whisper:
 
     def _word(self, word: Any, language: str) -> Word:
         text = self._simplified(word.word) if language == "zh" else word.word
-        return Word(
-            text, round(float(word.start), 3), round(float(word.end), 3), round(float(word.probability), 3)
-        )
+        return Word(text, round(float(word.start), 3), round(float(word.end), 3), round(float(word.probability), 3))
 
     def _simplified(self, text: str) -> str:
         if self._simplify is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.signal
 
 from prep.audio import Block, CopyWriter, Decoder, Resampler, Samples
@@ -99,9 +100,7 @@ def _decode(source: Source, settings: Ingest, store: Store, key: str) -> list[di
 
 
 def _channel_facts(stats: ChannelStats) -> dict[str, Any]:
-    power_db = (
-        [round(10 * float(np.log10(max(p, 1e-20))), 1) for p in stats.power] if stats.n_channels > 1 else []
-    )
+    power_db = [round(10 * float(np.log10(max(p, 1e-20))), 1) for p in stats.power] if stats.n_channels > 1 else []
     correlation = round(stats.correlation(0, 1), 3) if stats.n_channels == 2 else None
     return {"channel_power_dbfs": power_db, "channel_correlation": correlation}
 
@@ -141,9 +140,7 @@ def _checked(decoder: Decoder, settings: Ingest) -> Iterator[Block]:
     total_s = 0.0
     for block in decoder.blocks():
         if not MIN_RATE_HZ <= block.rate_hz <= MAX_RATE_HZ:
-            raise BadAudio(
-                decoder.name, f"sample rate {block.rate_hz} Hz; {MIN_RATE_HZ}-{MAX_RATE_HZ} Hz are read"
-            )
+            raise BadAudio(decoder.name, f"sample rate {block.rate_hz} Hz; {MIN_RATE_HZ}-{MAX_RATE_HZ} Hz are read")
         total_s += len(block.samples) / block.rate_hz
         if total_s > settings.max_duration_s:
             raise BadAudio(
@@ -279,7 +276,7 @@ class NativeMeter:
         }
 
 
-def clipped_mask(samples: Samples) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+def clipped_mask(samples: Samples) -> npt.NDArray[np.bool_]:
     """Samples in runs of `CLIP_RUN` or more at `CLIP_LEVEL` or above with one sign, per channel; shape as given."""
     out = np.zeros(samples.shape, bool)
     for sign in (1.0, -1.0):

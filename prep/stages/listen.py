@@ -90,9 +90,7 @@ def listen(copy: WorkingCopy, settings: Listen, store: Store) -> Track:
     if not path.exists():
         track = _run(copy.path, SileroStream(open_silero(settings.weights_path)))
         buffer = io.BytesIO()
-        np.savez(
-            buffer, prob=np.round(track.prob * 255).astype(np.uint8), level=track.level_db.astype(np.float16)
-        )
+        np.savez(buffer, prob=np.round(track.prob * 255).astype(np.uint8), level=track.level_db.astype(np.float16))
         write_atomic(path, buffer.getvalue())
     with np.load(path) as saved:
         prob = saved["prob"].astype(np.float32) / 255
@@ -131,11 +129,7 @@ def frame_levels_db(samples: Samples, frame: int) -> Floats:
 
 def power_db(levels_db: Floats) -> float:
     """Mean power of frames, dB; `SILENT_DB` for none."""
-    return (
-        10 * float(np.log10(np.mean(10 ** (levels_db.astype(np.float64) / 10))))
-        if len(levels_db)
-        else SILENT_DB
-    )
+    return 10 * float(np.log10(np.mean(10 ** (levels_db.astype(np.float64) / 10)))) if len(levels_db) else SILENT_DB
 
 
 def speech_level_db(track: Track, around_s: float = 5.0) -> npt.NDArray[np.float64]:

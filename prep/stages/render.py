@@ -103,14 +103,14 @@ def _padded(sound: Any, window: Window, tone: Samples, rate: int, edits: list[di
 
 
 def _segment(samples: Samples, rate: int) -> Any:
-    """pydub sound of 32-bit samples: 16 would round twice."""
+    """Pydub sound of 32-bit samples: 16 would round twice."""
     data = np.round(np.clip(samples.astype(np.float64), -1.0, 1.0) * (2**31 - 1)).astype(np.int32)
     return _audio_segment()(data.tobytes(), sample_width=4, frame_rate=rate, channels=1)
 
 
 @cache
 def _audio_segment() -> Any:
-    """pydub's class; its import warns of a missing system ffmpeg, which is never used here."""
+    """Pydub's class; its import warns of a missing system ffmpeg, which is never used here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pydub import AudioSegment

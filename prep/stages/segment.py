@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -132,9 +133,7 @@ def _pause(track: Track, first: int, stop: int) -> Pause:
     runs = _runs(track.quiet[first:stop])
     a, b = max(runs, key=lambda run: run[1] - run[0], default=(0, 0))
     deepest = (
-        _deepest(track.level_db[first:stop], a, b)
-        if b > a
-        else _deepest(track.level_db[first:stop], 0, stop - first)
+        _deepest(track.level_db[first:stop], a, b) if b > a else _deepest(track.level_db[first:stop], 0, stop - first)
     )
     frame, end = track.frame, track.n_samples
     return Pause(
@@ -185,9 +184,7 @@ def tile(track: Track, settings: Segmenting) -> list[Piece]:
 def _is_long(pause: Pause, track: Track, settings: Segmenting) -> bool:
     """Long enough for a tile of its own: at a recording's end it gives to one neighbour only."""
     ends = (pause.start == 0) + (pause.stop == track.n_samples)
-    return (
-        pause.n_samples >= (settings.long_pause_s - ends * settings.keep_pause_s) * track.rate_hz or ends == 2
-    )
+    return pause.n_samples >= (settings.long_pause_s - ends * settings.keep_pause_s) * track.rate_hz or ends == 2
 
 
 def _leave(pause: Pause, edge: int, keep: float) -> int:
@@ -204,36 +201,30 @@ def _silence(start: int, stop: int, longest: int) -> list[Piece]:
         return []
     n = math.ceil((stop - start) / longest)
     marks = [start + (stop - start) * i // n for i in range(n + 1)]
-    return [Piece(a, b, speech=False) for a, b in zip(marks, marks[1:], strict=False)]
+    return [Piece(a, b, speech=False) for a, b in pairwise(marks)]
 
 
-def _speech(
-    track: Track, all_pauses: list[Pause], start: int, stop: int, settings: Segmenting
-) -> list[Piece]:
+def _speech(track: Track, all_pauses: list[Pause], start: int, stop: int, settings: Segmenting) -> list[Piece]:
     """Tiles of a stretch between long pauses."""
     if stop <= start:
         return []
     inside = [p for p in all_pauses if start < p.cut < stop]
-    cuts = {
-        p.cut: p.n_samples / track.rate_hz
-        for p in inside
-        if p.n_samples >= settings.cut_pause_s * track.rate_hz
-    }
+    cuts = {p.cut: p.n_samples / track.rate_hz for p in inside if p.n_samples >= settings.cut_pause_s * track.rate_hz}
     forced = _forced(track, start, stop, cuts, inside, settings)
     marks = [start, *sorted(cuts | dict.fromkeys(forced, 0.0)), stop]
     chosen = _best_cuts(marks, cuts, track.rate_hz, settings)
-    return [Piece(a, b, True, a in forced or b in forced) for a, b in zip(chosen, chosen[1:], strict=False)]
+    return [Piece(a, b, True, a in forced or b in forced) for a, b in pairwise(chosen)]
 
 
 def _forced(
     track: Track, start: int, stop: int, cuts: dict[int, float], inside: list[Pause], settings: Segmenting
 ) -> set[int]:
-    """Cuts where there is no pause long enough within the hard maximum: the longest short pause, else the quietest place."""
+    """Cuts where no pause is long enough within the hard maximum: the longest short one, else the quietest place."""
     longest = int(settings.hard_max_s * track.rate_hz)
     least = int(settings.min_s * track.rate_hz)
     forced: set[int] = set()
     marks = [start, *sorted(cuts), stop]
-    for a, b in zip(marks, marks[1:], strict=False):
+    for a, b in pairwise(marks):
         while b - a > longest:
             reach = (a + max(least, longest // 3), min(a + longest, b - least))
             short = [p for p in inside if reach[0] <= p.cut < reach[1]]
@@ -244,7 +235,7 @@ def _forced(
 
 def _quietest(track: Track, start: int, stop: int) -> int:
     frames = track.frames(start, stop)
-    return (frames.start + _deepest(track.level_db[frames], 0, frames.stop - frames.start)) * track.frame
+    return int(frames.start + _deepest(track.level_db[frames], 0, frames.stop - frames.start)) * track.frame
 
 
 def _best_cuts(marks: list[int], pause_s: dict[int, float], rate: int, settings: Segmenting) -> list[int]:

@@ -73,9 +73,7 @@ class Transcribe:
         recogniser = self.load()
 
         def work(clips: Sequence[Clip]) -> list[dict[str, Any]]:
-            return [
-                asdict(recogniser.hear(samples_16k(self.recordings, clip), self.language)) for clip in clips
-            ]
+            return [asdict(recogniser.hear(samples_16k(self.recordings, clip), self.language)) for clip in clips]
 
         yield work
 
