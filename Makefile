@@ -30,7 +30,7 @@ $(READY): pyproject.toml constraints.txt
 			exit 1; }; \
 		$(PYTHON) -m venv --clear $(VENV) || exit 1; \
 	fi
-	@echo "installing voxprep and what it needs into $(VENV) (about 1-2 min, 250 MB)"
+	@echo "installing voxprep and what it needs into $(VENV) (1 to 5 min)"
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[dev]' \
 		> $(VENV)/install.log 2>&1 & pid=$$!; seconds=0; \
 	while kill -0 $$pid 2>/dev/null; do \

@@ -16,6 +16,7 @@ from prep.audio import Decoder, Resampler, Samples
 
 REPO = Path(__file__).parent.parent
 TALK = REPO / "sample_data" / "talk.mp4"
+SUFFIXES = {"aac": ".m4a", "libmp3lame": ".mp3"}
 PAUSE_S = 1.0
 ROOM_DBFS = -65.0
 
@@ -59,9 +60,11 @@ def looped(parts: Sequence[Samples], n_samples: int) -> Iterator[Samples]:
         left -= len(part)
 
 
-def stereo(samples: Samples) -> Samples:
-    """`(n, 2)` of whatever channels there are."""
-    return samples if samples.shape[1] == 2 else np.repeat(samples[:, :1], 2, axis=1)
+def with_channels(samples: Samples, n_channels: int) -> Samples:
+    """`(n, n_channels)`: the first channels there are, or the first one repeated."""
+    if samples.shape[1] >= n_channels:
+        return samples[:, :n_channels]
+    return np.repeat(samples[:, :1], n_channels, axis=1)
 
 
 def room_tone(n_samples: int, n_channels: int) -> Samples:
@@ -76,7 +79,7 @@ def with_pauses(parts: Iterable[Samples], rate_hz: int) -> list[Samples]:
     return [piece for part in parts for piece in (part, room_tone(pause_samples, part.shape[1]))]
 
 
-def encode(path: Path, blocks: Iterable[Samples], rate_hz: int, codec: str, bit_rate: int = 128_000) -> Path:
+def encode(path: Path, blocks: Iterable[Samples], rate_hz: int, codec: str, bit_rate: int) -> Path:
     """Write `(n, channels)` blocks as a compressed file; the container follows the file's suffix."""
     block_iter = iter(blocks)
     first = next(block_iter)
@@ -96,12 +99,13 @@ def encode(path: Path, blocks: Iterable[Samples], rate_hz: int, codec: str, bit_
     return path
 
 
-def long_stereo(folder: Path, minutes: float, suffix: str, codec: str) -> Path:
-    """A talk of `minutes`, 44.1 kHz stereo at 128 kbit/s."""
+def long_talk(folder: Path, minutes: float, codec: str, n_channels: int) -> Path:
+    """A talk of `minutes` at 44.1 kHz, 64 kbit/s a channel; codec `aac` or `libmp3lame`."""
     rate_hz = 44_100
-    speech = stereo(read_all(talk(), rate_hz))
+    speech = with_channels(read_all(talk(), rate_hz), n_channels)
+    path = folder / f"talk{n_channels}{SUFFIXES[codec]}"
     blocks = looped([speech], int(minutes * 60 * rate_hz))
-    return encode(folder / f"talk{suffix}", blocks, rate_hz, codec)
+    return encode(path, blocks, rate_hz, codec, 64_000 * n_channels)
 
 
 def long_reading(folder: Path, minutes: float) -> Path:

@@ -31,7 +31,7 @@ SPEED_BUDGET = 300.0
 
 def working_copy(folder: Path, minutes: float) -> WorkingCopy:
     """A working copy of `minutes` of one voice."""
-    path = inputs.long_stereo(folder, minutes, ".m4a", "aac")
+    path = inputs.long_talk(folder, minutes, "aac", 2)
     (copy,) = ingest(Source("talk", path, "0"), Ingest(channels="mix"), Store(folder / "store"))
     return copy
 

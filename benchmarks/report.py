@@ -86,6 +86,6 @@ def write(name: str, about: str, tables: Sequence[Table]) -> Path:
     """Write `results/NAME.md`."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.md"
-    parts = [f"# {name}", about, f"Measured on: {machine()}", *(table.markdown() for table in tables)]
+    parts = [f"# {name}", about.strip(), f"Measured on: {machine()}", *(table.markdown() for table in tables)]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path

@@ -32,7 +32,7 @@ class IngestConfig(_Strict):
     channels: str = Field("auto", pattern=r"^(auto|mix|split|[1-9]\d*)$")
     stream: int = Field(0, ge=0)
     max_duration_s: float = Field(86_400.0, gt=0)
-    min_duration_s: float = Field(0.05, gt=0)
+    min_duration_s: float = Field(0.01, gt=0)
 
 
 class SegmentConfig(_Strict):

@@ -209,6 +209,26 @@ def source_rows(result: SourceResult) -> list[dict[str, Any]]:
     return [_source_row(recording) for recording in result.recordings]
 
 
+SHORT_BY_S = 1.0
+
+
+def source_notes(facts: Mapping[str, Any]) -> list[str]:
+    """What is odd about a source that could be read, as `check: words`."""
+    out = []
+    declared = facts["declared_s"]
+    if declared is not None and facts["decoded_s"] < min(declared - SHORT_BY_S, 0.95 * declared):
+        out.append(f"shorter_than_declared: {facts['decoded_s']:.1f} s decoded of {declared:.1f} s declared")
+    if facts["decode_errors"]:
+        out.append(f"decode_errors: {facts['decode_errors']} damaged packets")
+    if facts["n_gaps"]:
+        out.append(f"gaps: {facts['gap_s']:.2f} s of audio is missing in {facts['n_gaps']} place(s)")
+    if facts["native_rate_hz"] < 16_000:
+        out.append(f"narrow_band: recorded at {facts['native_rate_hz']} Hz, nothing above half of that is in it")
+    if facts["timestamp_jumps"]:
+        out.append(f"timestamp_jumps: the clock of the file jumps {facts['timestamp_jumps']} time(s)")
+    return out
+
+
 def _source_row(recording: Recording) -> dict[str, Any]:
     copy = recording.copy
     facts = {k: v for k, v in copy.facts.items() if k not in {"clipped_bins", "gaps"}}
@@ -220,5 +240,6 @@ def _source_row(recording: Recording) -> dict[str, Any]:
         "sample_rate": copy.span.rate_hz,
         "duration_s": copy.span.duration_s,
         "kept_s": kept,
+        "notes": source_notes(facts),
         **facts,
     }

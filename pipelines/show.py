@@ -52,6 +52,9 @@ def prepare_text(result: PrepareResult, report: Path, verbose: bool) -> None:
     for source in result.sources:
         if source["status"] == "failed":
             typer.echo(f"failed: {source['source']}: {source['error']}")
+    for source in result.sources:
+        for note in source.get("notes", []):
+            typer.echo(f"note: {source['source']}: {note}")
     skipped = sum(source["status"] == "skipped" for source in result.sources)
     typer.echo(f"skipped: {skipped} file(s) that are no recordings by their names" if skipped else "", nl=bool(skipped))
     typer.echo(VOICES_NOTE)

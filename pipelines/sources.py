@@ -9,50 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.process import SourceResult
+from prep.audio import looks_like_text
 from prep.clip import Source
 from prep.errors import ConfigError
 from prep.store import file_sha256
 
 TIME = r"(?:(\d+):)?(\d{1,3}):(\d{1,2}(?:\.\d+)?)"
 PART = re.compile(rf"^(?P<file>.+)@{TIME}-{TIME}$", re.DOTALL)
-NOT_MEDIA = frozenset(
-    [
-        ".txt",
-        ".lab",
-        ".srt",
-        ".vtt",
-        ".csv",
-        ".tsv",
-        ".json",
-        ".jsonl",
-        ".toml",
-        ".yaml",
-        ".yml",
-        ".md",
-        ".rst",
-        ".html",
-        ".htm",
-        ".xml",
-        ".pdf",
-        ".py",
-        ".rttm",
-        ".textgrid",
-        ".jpg",
-        ".jpeg",
-        ".png",
-        ".gif",
-        ".webp",
-        ".parquet",
-        ".xlsx",
-        ".log",
-        ".sqlite",
-        ".ini",
-        ".cfg",
-        ".sh",
-        ".zip",
-        ".npz",
-    ]
+TEXTS = frozenset(
+    {".txt", ".lab", ".srt", ".vtt", ".csv", ".tsv", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".md", ".rst"}
+    | {".html", ".htm", ".xml", ".rttm", ".textgrid", ".log", ".ini", ".cfg", ".sh", ".py"}
 )
+NOT_MEDIA = TEXTS | {".jpg", ".jpeg", ".png", ".gif", ".webp", ".pdf", ".parquet", ".xlsx", ".sqlite", ".zip", ".npz"}
 """Skipped inside folders (texts beside audio, pictures); a file named outright is always tried."""
 
 
@@ -111,7 +79,18 @@ def _walk(folder: Path) -> Iterator[Given]:
             if name.startswith("."):
                 continue
             path = Path(root) / name
-            yield Given(str(path), path, skipped=path.suffix.lower() in NOT_MEDIA)
+            yield Given(str(path), path, skipped=path.suffix.lower() in NOT_MEDIA and _is_as_named(path))
+
+
+def _is_as_named(path: Path) -> bool:
+    """Whether a file with a text's or picture's name is one: a recording named .txt holds bytes no text does."""
+    if path.suffix.lower() not in TEXTS:
+        return True
+    try:
+        with path.open("rb") as file:
+            return looks_like_text(file.read(4096))
+    except OSError:
+        return False  # tried, and then said why it cannot be read
 
 
 def source_of(given: Given) -> Source | SourceResult:

@@ -90,14 +90,23 @@ def _refuse_nested(url: str, flags: int, options: dict[str, str]) -> Any:
     raise PermissionError(f"refused to open {url!r}: a recording may not read other files")
 
 
-def _describe_open_error(error: Exception) -> str:
+def _describe_open_error(error: Exception, head: bytes) -> str:
     if isinstance(error, PermissionError):
         return str(error)
+    if isinstance(error, av.error.InvalidDataError) and head[4:8] == b"ftyp":
+        return "an incomplete MP4: its index (moov) is missing; it was cut off, or is still being copied"
     if isinstance(error, av.error.InvalidDataError):
-        return "not a readable audio or video file (no known container found in its bytes)"
+        kind = "it is plain text" if looks_like_text(head) else "no known container found in its bytes"
+        return f"not audio or video that can be read ({kind})"
     if isinstance(error, (av.error.ArgumentError, ValueError)):
         return "not a container voxprep reads (playlists, scripts and pictures are refused)"
     return f"cannot be opened: {error}"
+
+
+def looks_like_text(head: bytes) -> bool:
+    """Whether the first bytes of a file are text: no NUL, and nearly all printable; empty counts as text."""
+    odd = sum(byte < 9 or 13 < byte < 32 for byte in head)
+    return b"\0" not in head and odd <= len(head) // 100
 
 
 class Decoder:
@@ -146,7 +155,8 @@ class Decoder:
                 container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "none"},
             )
         except (FFmpegError, PermissionError, ValueError) as error:
-            raise BadAudio(self.name, _describe_open_error(error)) from error
+            self._file.seek(0)
+            raise BadAudio(self.name, _describe_open_error(error, self._file.read(4096))) from error
 
     def _pick(self, stream: int) -> Any:
         audio = self._container.streams.audio

@@ -47,7 +47,7 @@ class Ingest:
     channels: str = "auto"
     stream: int = 0
     max_duration_s: float = 86_400.0
-    min_duration_s: float = 0.05
+    min_duration_s: float = 0.01
 
     name: str = field(default="ingest", init=False)
     version: str = field(default="1", init=False)

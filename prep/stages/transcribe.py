@@ -12,6 +12,7 @@ from prep.clip import Clip, Word
 from prep.models.whisper import RATE_HZ, Recogniser
 from prep.recordings import Recordings
 from prep.stage import Work
+from prep.text import UNSPACED, units
 
 Load = Callable[[], Recogniser]
 """Gives the recogniser, loading it the first time."""
@@ -85,14 +86,18 @@ class Transcribe:
             for w in result["words"]
         )
         seen = replace(clip, text=result["text"], words=words, language=result["language"])
-        return seen.with_measures(text_measures(words, result["avg_logprob"], clip))
+        return seen.with_measures(text_measures(words, result["language"], result["avg_logprob"], clip))
 
 
-def text_measures(words: Sequence[Word], avg_logprob: float, clip: Clip) -> dict[str, float | None]:
-    """`text_confidence`: mean word probability 0..1 (0 for no words); `asr_logprob`; `words_per_s` of the clip."""
+def text_measures(words: Sequence[Word], language: str, avg_logprob: float, clip: Clip) -> dict[str, float | None]:
+    """`text_confidence`: mean word probability 0..1 (0 for no words); `asr_logprob`; `words_per_s` of the clip.
+
+    In languages written without spaces two characters count as a word. Lively speech stays under 5 words/s.
+    """
+    n_words = len(units("".join(word.word for word in words), language)) / (2 if language in UNSPACED else 1)
     confidence = sum(word.prob for word in words) / len(words) if words else 0.0
     return {
         "text_confidence": confidence,
         "asr_logprob": avg_logprob,
-        "words_per_s": len(words) / clip.span.duration_s,
+        "words_per_s": n_words / clip.span.duration_s,
     }
