@@ -1,12 +1,14 @@
 """Speech recognition: speed and word error rate of faster-whisper base, by number format, threads and beam.
 
 Each clip is decoded by itself at temperature 0 in its known language. WER pools the edits of all clips, both texts in
-`prep.text`'s normal form. Speed on the wall depends on what else the machine does; per core is by processor time.
+`prep.text`'s normal form. Speed on the wall depends on what else the machine does; per core is by processor time,
+in which threads that wait for each other count too.
 """
 
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 
 from rapidfuzz.distance import Levenshtein
@@ -21,7 +23,7 @@ from prep.text import units
 
 MODEL = "faster-whisper-base"
 FOLDERS = ("librispeech", "ljspeech")
-EVERY = 5
+EVERY = 7
 COMPUTE_TYPES, THREADS, BEAMS = ("int8", "float32"), (1, 2), (1, 5)
 
 
@@ -48,6 +50,7 @@ def run() -> list[Table]:
         model = Whisper(folder, "cpu", kind, threads, beam)
         model.hear(clips[0][0], "en")  # warm
         took, rate = transcribe(model, clips)
+        print(f"  {kind}, {threads} threads, beam {beam}: {took.wall_s:.0f} s", file=sys.stderr, flush=True)
         speeds = (f"{seconds / took.wall_s:.1f}x", f"{seconds / took.cpu_s:.1f}x")
         rows.append((kind, str(threads), str(beam), *speeds, f"{100 * rate:.2f} %"))
     n_words = sum(len(units(truth, "en")) for _, truth in clips)

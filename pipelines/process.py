@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pipelines.build import MEASURES_OF_STAGE, Session
 from prep.clip import Clip, Reason, Source, WorkingCopy
 from prep.errors import BadAudio
-from prep.span import Span
+from prep.span import Span, samples_of
 from prep.stage import apply
 from prep.stages.ingest import ingest
 from prep.stages.segment import tile
@@ -57,8 +57,12 @@ def segmented(copy: WorkingCopy, session: Session) -> list[Clip]:
     """The tiles of a working copy as clips."""
     settings = session.config.segmenting
     key = digest(copy.key, asdict(settings), session.listening.weights_sha256)
+    wished = copy.source.part
+    part = (
+        None if wished is None else (samples_of(wished[0], copy.span.rate_hz), samples_of(wished[1], copy.span.rate_hz))
+    )
     clips = []
-    for piece in tile(session.recordings.track(copy), settings):
+    for piece in tile(session.recordings.track(copy), settings, part):
         span = Span(piece.start, piece.stop, copy.span.rate_hz)
         clip = Clip(copy, span, digest(key, piece.start, piece.stop), stages=("ingest@1", "listen@1", "segment@1"))
         clips.append(clip.with_measures({"forced_cut": float(piece.forced)}))

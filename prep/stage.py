@@ -7,6 +7,7 @@ nothing and can be asked again with other limits.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -131,7 +132,7 @@ class Limit:
         A measure that was taken and came out unknown breaks it; one never taken does not (see `Gate`).
         """
         value = measures[self.measure]
-        if value is None:
+        if value is None or math.isnan(value):
             return Reason(self.measure, None, self.min if self.min is not None else self.max, self.unit)
         if self.min is not None and value < self.min:
             return Reason(self.measure, value, self.min, self.unit)

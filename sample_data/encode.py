@@ -42,16 +42,15 @@ def write_video(path: Path, audio: Audio, rate_hz: int, bits_per_s: int) -> None
         video.options = {"crf": "38", "preset": "medium"} if codec == "libx264" else {}
         sound = add_audio(container, rate_hz, "aac", bits_per_s)
         for second, frame in enumerate(audio_frames(audio, rate_hz, rate_hz)):
-            for index in range(second * PICTURES_PER_S, (second + 1) * PICTURES_PER_S):
+            pictures = range(second * PICTURES_PER_S, (second + 1) * PICTURES_PER_S)
+            for index in pictures[: frame.samples * PICTURES_PER_S // rate_hz]:
                 container.mux(video.encode(video_frame(index)))
             container.mux(sound.encode(frame))
         container.mux(video.encode(None))
         container.mux(sound.encode(None))
 
 
-def add_audio(
-    container: av.container.OutputContainer, rate_hz: int, codec: str, bits_per_s: int
-) -> av.AudioStream:
+def add_audio(container: av.container.OutputContainer, rate_hz: int, codec: str, bits_per_s: int) -> av.AudioStream:
     """Add a mono audio stream."""
     stream = container.add_stream(codec, rate=rate_hz, layout="mono")
     stream.bit_rate = bits_per_s

@@ -38,9 +38,7 @@ Mixed = tuple[Audio, talk.Facts]
 
 HERE = Path(__file__).parent
 ROOM_DBFS = -65.0
-NOT_AUDIO = (
-    "This is a line of text.\nIt was named like a recording by mistake, and no decoder will read it.\n"
-)
+NOT_AUDIO = "This is a line of text.\nIt was named like a recording by mistake, and no decoder will read it.\n"
 
 
 @dataclass(frozen=True)
@@ -102,9 +100,7 @@ SPOKEN = {
     "one_side.wav": Recipe(48000, left_only, encode.write_pcm),
     "music_under.opus": Recipe(48000, in_music, coded("libopus", 96_000)),
     "two_voices.flac": Recipe(24000, in_room, encode.write_pcm),
-    "noisy_speech.flac": Recipe(
-        16000, partial(in_room, level_dbfs=talk.SPEECH_DBFS - 5, slope=1.0), encode.write_pcm
-    ),
+    "noisy_speech.flac": Recipe(16000, partial(in_room, level_dbfs=talk.SPEECH_DBFS - 5, slope=1.0), encode.write_pcm),
     "long_pauses.webm": Recipe(48000, in_room, coded("libopus", 64_000)),
     "mandarin.m4a": Recipe(44100, in_room, coded("aac", 96_000)),
     "truncated.mp3": Recipe(44100, in_room, coded("libmp3lame", 64_000), cut_in_half=True),
@@ -163,9 +159,7 @@ def make(names: Sequence[str], script: Mapping[str, Any], cache: Path) -> dict[s
         if name not in names:
             continue
         path = HERE / name
-        facts = (
-            WORDLESS[name](path) if name in WORDLESS else make_spoken(path, spec, audio[name], 100 + index)
-        )
+        facts = WORDLESS[name](path) if name in WORDLESS else make_spoken(path, spec, audio[name], 100 + index)
         found[name] = {"made": spec["made"]} | facts | {"expect": spec["expect"]}
         print(f"{name:20}{path.stat().st_size:>10,} B {facts['seconds']:>8.2f} s", flush=True)
     return found
@@ -175,9 +169,7 @@ def main() -> None:
     """Make all files, or those named; expected.toml is written only with all of them."""
     parser = argparse.ArgumentParser(description="Make voxprep's sample recordings.")
     parser.add_argument("names", nargs="*", metavar="FILE", help="default: all")
-    parser.add_argument(
-        "--cache", type=Path, metavar="DIR", help="keep the voice and Piper for the next time"
-    )
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep the voice and Piper for the next time")
     args = parser.parse_args()
     if unknown := set(args.names) - {*SPOKEN, *WORDLESS}:
         parser.error(f"no such sample file: {', '.join(sorted(unknown))}")

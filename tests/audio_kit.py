@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +20,8 @@ from prep.clip import Clip, Source, WorkingCopy
 from prep.span import Span
 from prep.stages.listen import FRAME_S, Track
 
+DATA = Path(os.environ.get("VOXPREP_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+"""The shared recordings, beside the project."""
 Stamp = Callable[[int, float], float | None]
 """(packet index, true time in s) -> time to write in s, or None to leave the packet out."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import av
@@ -12,12 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from audio_kit import DATA
 from hypothesis import settings
 
 from prep.stages.listen import Listen
 from prep.store import Store
-
-DATA = Path(os.environ.get("VOXPREP_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 settings.register_profile("voxprep", deadline=None, max_examples=100, derandomize=True)
 settings.load_profile("voxprep")

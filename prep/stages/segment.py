@@ -19,6 +19,8 @@ from prep.stages.listen import FRAME_S, Track
 
 MIN_SILENCE_TILE_S = 0.3
 """A pause that would leave a shorter tile of its own is cut like any other."""
+PART_REACH_S = 2.0
+MIN_EDGE_QUIET_S = 0.08
 Bools = npt.NDArray[np.bool_]
 
 
@@ -159,32 +161,46 @@ def _deepest(level_db: npt.NDArray[np.float32], a: int, b: int) -> int:
     return a + int(np.argmin(sums)) + n // 2
 
 
-def tile(track: Track, settings: Segmenting) -> list[Piece]:
-    """Tiles of the whole working copy, in order; one piece without speech when none is found."""
-    rate = track.rate_hz
-    all_pauses = pauses(track, settings)
-    long_ones = [p for p in all_pauses if _is_long(p, track, settings)]
+def tile(track: Track, settings: Segmenting, part: tuple[int, int] | None = None) -> list[Piece]:
+    """Tiles of the whole working copy, in order; pieces without speech only when none is found.
+
+    Args:
+        track: of the working copy.
+        settings: lengths and thresholds.
+        part: samples `[start, stop)` the user asked for; tiles do not cross its ends, which are moved inwards to the
+            nearest pause when one is within 2 s.
+    """
+    found = pauses(track, settings)
+    marks = sorted({0, track.n_samples, *(_part_marks(found, track, part) if part else ())})
+    return [piece for start, stop in pairwise(marks) for piece in _tile(track, found, start, stop, settings)]
+
+
+def _part_marks(found: list[Pause], track: Track, part: tuple[int, int]) -> tuple[int, int]:
+    start, stop = max(0, part[0]), min(track.n_samples, part[1])
+    reach = int(PART_REACH_S * track.rate_hz)
+    found = [p for p in found if p.n_quiet >= MIN_EDGE_QUIET_S * track.rate_hz]
+    first = min((p.cut for p in found if start <= p.cut <= min(stop, start + reach)), default=start)
+    last = max((p.cut for p in found if max(first, stop - reach) < p.cut <= stop), default=stop)
+    return first, last
+
+
+def _tile(track: Track, found: list[Pause], start: int, stop: int, settings: Segmenting) -> list[Piece]:
+    """Tiles of `[start, stop)`: long pauses become tiles of their own, the stretches between are cut at short ones."""
+    keep = settings.keep_pause_s * track.rate_hz
     out: list[Piece] = []
-    at = 0
-    for pause in long_ones:
-        start = _leave(pause, pause.start, +settings.keep_pause_s * rate) if pause.start > 0 else 0
-        stop = (
-            _leave(pause, pause.stop, -settings.keep_pause_s * rate)
-            if pause.stop < track.n_samples
-            else track.n_samples
-        )
-        if stop - start < MIN_SILENCE_TILE_S * rate:
+    at = start
+    for pause in found:
+        if pause.stop <= start or pause.start >= stop:
             continue
-        out += _speech(track, all_pauses, at, start, settings)
-        out += _silence(start, stop, int(settings.hard_max_s * rate))
-        at = stop
-    return out + _speech(track, all_pauses, at, track.n_samples, settings)
-
-
-def _is_long(pause: Pause, track: Track, settings: Segmenting) -> bool:
-    """Long enough for a tile of its own: at a recording's end it gives to one neighbour only."""
-    ends = (pause.start == 0) + (pause.stop == track.n_samples)
-    return pause.n_samples >= (settings.long_pause_s - ends * settings.keep_pause_s) * track.rate_hz or ends == 2
+        first = start if pause.start <= start else _leave(pause, pause.start, +keep)
+        last = stop if pause.stop >= stop else _leave(pause, pause.stop, -keep)
+        long_enough = pause.n_samples >= settings.long_pause_s * track.rate_hz or first == start or last == stop
+        if not long_enough or last - first < MIN_SILENCE_TILE_S * track.rate_hz:
+            continue
+        out += _speech(track, found, at, first, settings)
+        out += _silence(first, last, int(settings.hard_max_s * track.rate_hz))
+        at = last
+    return out + _speech(track, found, at, stop, settings)
 
 
 def _leave(pause: Pause, edge: int, keep: float) -> int:

@@ -86,9 +86,9 @@ def test_an_error_while_filling_leaves_the_old_file_and_nothing_else(tmp_path, e
 def test_an_error_while_filling_a_new_file_leaves_nothing(tmp_path):
     def fill(temporary: Path) -> None:
         temporary.write_bytes(b"half")
-        raise ValueError
+        raise ValueError("no")
 
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match="no"):
         fill_atomic(tmp_path / "x", fill)
     assert list(tmp_path.iterdir()) == []
 

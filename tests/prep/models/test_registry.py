@@ -322,9 +322,7 @@ def test_verified_files_are_not_hashed_again_unless_asked(tiny, cache, hub, monk
     assert contents(ensure(tiny, cache=cache, verify=True)) == FILES
 
 
-@pytest.mark.parametrize(
-    "entry", ["../outside.txt", "/outside.txt", "tiny_a/../../outside.txt", "..\\outside.txt"]
-)
+@pytest.mark.parametrize("entry", ["../outside.txt", "/outside.txt", "tiny_a/../../outside.txt", "..\\outside.txt"])
 def test_a_wheel_that_points_outside_itself_is_refused(tiny, cache, tmp_path, entry):
     build_mirror(tmp_path, **{entry: b"gotcha"})
     with pytest.raises(ModelError, match=r"tiny_a-1.0-py3-none-any.whl refused: its entry .*outside"):
