@@ -64,8 +64,13 @@ def machine() -> str:
     libraries = ", ".join(f"{name} {metadata.version(name)}" for name in LIBRARIES)
     return (
         f"{_cores()} cores, {_processor()}, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, {libraries}; {datetime.date.today().isoformat()}"
+        f"Python {platform.python_version()}, {libraries}; {datetime.date.today().isoformat()}; load {load()}"
     )
+
+
+def load() -> str:
+    """Processes that wanted a core, over the last 5 minutes: more than there are cores, and times are too long."""
+    return f"{os.getloadavg()[1]:.1f}"
 
 
 def _cores() -> int:

@@ -7,6 +7,7 @@ several decoders drop damaged stretches without a word and only the timestamps s
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -115,15 +116,16 @@ class Decoder:
     Args:
         path: a regular file.
         stream: which audio stream, from 0.
+        name: what errors call it; the path when left out.
 
     Raises:
         BadAudio: unreadable, empty, not media, no audio stream, or absurd header facts.
     """
 
-    def __init__(self, path: Path, stream: int = 0) -> None:
-        self.name = str(path)
+    def __init__(self, path: Path, stream: int = 0, name: str | None = None) -> None:
+        self.name = name or str(path)
         self.stats = DecodeStats()
-        self._file = _open_regular(path)
+        self._file = _open_regular(path, self.name)
         try:
             self._container = self._open_container()
             self._stream = self._pick(stream)
@@ -173,7 +175,7 @@ class Decoder:
         rate, channels = codec.sample_rate or 0, codec.channels or 0
         if not 0 <= channels <= MAX_CHANNELS:
             raise BadAudio(self.name, f"declares {channels} channels; at most {MAX_CHANNELS} are read")
-        declared = _declared_s(self._container, self._stream)
+        declared = _riff_declared_s(self._file) or _declared_s(self._container, self._stream)
         bits = int(codec.format.bits) if codec.format is not None and _is_pcm_like(codec.name) else 0
         return Probe(
             container=str(self._container.format.name),
@@ -304,7 +306,9 @@ class _Placer:
         if self._fifo is None or not self._fifo.samples:
             return
         samples = _to_float(self._fifo.read(0, True))
-        if not np.isfinite(samples.sum(dtype=np.float64)):
+        with np.errstate(invalid="ignore", over="ignore"):  # +inf and -inf in one block
+            finite = bool(np.isfinite(samples.sum()))
+        if not finite:
             bad = ~np.isfinite(samples)
             self._stats.nonfinite_samples += int(bad.sum())
             samples = np.where(bad, np.float32(0), samples)
@@ -326,15 +330,34 @@ def _to_float(frame: Any) -> Samples:
     return np.asarray(data, np.float32)
 
 
-def _open_regular(path: Path) -> Any:
+def _open_regular(path: Path, name: str) -> Any:
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise BadAudio(str(path), "is not a regular file")
+            raise BadAudio(name, "is not a regular file")
         if os.stat(path).st_size == 0:
-            raise BadAudio(str(path), "is empty (0 bytes)")
+            raise BadAudio(name, "is empty (0 bytes)")
         return open(path, "rb")
     except OSError as error:
-        raise BadAudio(str(path), f"cannot be read: {error.strerror or error}") from error
+        raise BadAudio(name, f"cannot be read: {error.strerror or error}") from error
+
+
+def _riff_declared_s(file: Any) -> float | None:
+    """Length by a plain WAV's own header: FFmpeg quietly corrects a data size larger than the file.
+
+    None for other files, and for sizes that writers leave open (0, 0xFFFFFFFF).
+    """
+    at = file.tell()
+    try:
+        file.seek(0)
+        head = file.read(4096)
+    finally:
+        file.seek(at)
+    found = head.find(b"data", 12)
+    if head[:4] != b"RIFF" or head[8:16] != b"WAVEfmt " or found < 0:
+        return None
+    bytes_per_s = int.from_bytes(head[28:32], "little")
+    size = int.from_bytes(head[found + 4 : found + 8], "little")
+    return size / bytes_per_s if bytes_per_s and 0 < size < 0xFFFFFF00 else None
 
 
 def _declared_s(container: Any, stream: Any) -> float | None:
@@ -458,6 +481,31 @@ def write_wav16(path: Path, samples: Samples, rate_hz: int) -> None:
 def write_flac16(path: Path, samples: Samples, rate_hz: int) -> None:
     """Write mono 16-bit FLAC, full scale = 1."""
     soundfile.write(path, samples, rate_hz, subtype="PCM_16", format="FLAC")
+
+
+@dataclass(frozen=True)
+class Header:
+    """Container, sample format, rate, channels and length of a finished file."""
+
+    container: str
+    subtype: str
+    rate_hz: int
+    channels: int
+    duration_s: float
+
+
+def read_header(data: bytes) -> Header:
+    """What a finished audio file's bytes say of themselves.
+
+    Raises:
+        ValueError: not audio that libsndfile reads.
+    """
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as sound:
+            seconds = sound.frames / sound.samplerate
+            return Header(sound.format, sound.subtype, int(sound.samplerate), int(sound.channels), seconds)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(str(error)) from error
 
 
 def read_mono(path: Path) -> tuple[Samples, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -85,6 +85,11 @@ class Clip:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "measures", MappingProxyType(dict(self.measures)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Clips travel to worker processes; a read-only mapping does not pickle."""
+        values = (getattr(self, f.name) for f in fields(self))
+        return Clip, tuple(dict(v) if isinstance(v, MappingProxyType) else v for v in values)
 
     @property
     def alive(self) -> bool:

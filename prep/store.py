@@ -101,6 +101,7 @@ class Store:
             os.fsync(file.fileno())
         path = self.blob_path(key, suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
+        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
         return path
 

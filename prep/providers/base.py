@@ -9,7 +9,6 @@ opens one per step.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -63,16 +62,15 @@ class SampleFile:
     @classmethod
     def of(cls, path: Path, data: bytes, text: str = "") -> SampleFile:
         """Measure `data`; `encoding` becomes e.g. `WAV PCM_16`, or empty where the bytes are not audio."""
-        import soundfile  # heavy: loads libsndfile
+        from prep.audio import read_header  # heavy: loads the codecs
 
         digest = hashlib.sha256(data).hexdigest()
         try:
-            with soundfile.SoundFile(io.BytesIO(data)) as sound:
-                facts = (sound.frames / sound.samplerate, sound.samplerate, sound.channels)
-                encoding = f"{sound.format} {sound.subtype}"
-        except soundfile.LibsndfileError:
+            header = read_header(data)
+        except ValueError:
             return cls(path, text, None, None, None, digest, len(data), "", data)
-        return cls(path, text, *facts, digest, len(data), encoding, data)
+        facts = (header.duration_s, header.rate_hz, header.channels)
+        return cls(path, text, *facts, digest, len(data), f"{header.container} {header.subtype}", data)
 
 
 @dataclass(frozen=True)

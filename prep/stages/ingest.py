@@ -112,8 +112,7 @@ def _pass(
     source: Source, settings: Ingest, store: Store, plans: tuple[Plan, ...] | None
 ) -> tuple[tuple[Plan, ...], ChannelStats, Made]:
     with ExitStack() as stack:
-        decoder = stack.enter_context(Decoder(source.path, settings.stream))
-        decoder.name = source.name
+        decoder = stack.enter_context(Decoder(source.path, settings.stream, source.name))
         blocks = _checked(decoder, settings)
         first, stats = _look(blocks)
         used = plans or decide(stats, settings.channels)
@@ -235,15 +234,16 @@ class NativeMeter:
         self.overs = 0
         self.clipped = 0
         self.bins: dict[int, float] = {}
+        self._tail: Samples | None = None
 
     def add(self, samples: Samples, rate_hz: int) -> None:
         """Add `(n, channels)` at the native rate."""
         peak = float(max(samples.max(), -samples.min())) if samples.size else 0.0
         self.peak = max(self.peak, peak)
         self._look_between(samples, int(rate_hz * PEAK_FRAME_S))
-        if peak >= CLIP_LEVEL:
+        self._count_clipped(samples, rate_hz, peak)
+        if peak > 1.0:
             self.overs += int((np.abs(samples) > 1.0).sum())
-            self._count_clipped(samples, rate_hz)
         self.at_s += len(samples) / rate_hz
 
     def _look_between(self, samples: Samples, frame: int) -> None:
@@ -257,9 +257,16 @@ class NativeMeter:
             near = samples[max(0, start - 64) : start + len(frames[at]) + 64]
             self.true_peak = max(self.true_peak, true_peak(near))
 
-    def _count_clipped(self, samples: Samples, rate_hz: int) -> None:
-        flat = clipped_mask(samples)
-        where = np.flatnonzero(flat.any(axis=1))
+    def _count_clipped(self, samples: Samples, rate_hz: int, peak: float) -> None:
+        """Count runs, also those a block's edge cuts: the last samples of a block are looked at again with the next."""
+        before, self._tail = self._tail, samples[-(CLIP_RUN - 1) :]
+        if before is None or before.shape[1] != samples.shape[1]:
+            before = samples[:0]
+        if max(peak, float(np.abs(before).max(initial=0.0))) < CLIP_LEVEL:
+            return
+        flat: npt.NDArray[np.bool_] = np.asarray(clipped_mask(np.concatenate([before, samples])).any(axis=1))
+        flat[: len(before)] &= ~np.asarray(clipped_mask(before).any(axis=1))
+        where = np.flatnonzero(flat) - len(before)
         self.clipped += len(where)
         bins, counts = np.unique(((self.at_s + where / rate_hz) / BIN_S).astype(int), return_counts=True)
         for at, count in zip(bins.tolist(), counts.tolist(), strict=True):

@@ -19,7 +19,7 @@ from prep.stages.listen import FRAME_S, Track
 
 MIN_SILENCE_TILE_S = 0.3
 """A pause that would leave a shorter tile of its own is cut like any other."""
-PART_REACH_S = 2.0
+PART_REACH_S = 5.0
 MIN_EDGE_QUIET_S = 0.08
 Bools = npt.NDArray[np.bool_]
 
@@ -168,7 +168,7 @@ def tile(track: Track, settings: Segmenting, part: tuple[int, int] | None = None
         track: of the working copy.
         settings: lengths and thresholds.
         part: samples `[start, stop)` the user asked for; tiles do not cross its ends, which are moved inwards to the
-            nearest pause when one is within 2 s.
+            nearest pause when one is within 5 s.
     """
     found = pauses(track, settings)
     marks = sorted({0, track.n_samples, *(_part_marks(found, track, part) if part else ())})
@@ -195,7 +195,8 @@ def _tile(track: Track, found: list[Pause], start: int, stop: int, settings: Seg
         first = start if pause.start <= start else _leave(pause, pause.start, +keep)
         last = stop if pause.stop >= stop else _leave(pause, pause.stop, -keep)
         long_enough = pause.n_samples >= settings.long_pause_s * track.rate_hz or first == start or last == stop
-        if not long_enough or last - first < MIN_SILENCE_TILE_S * track.rate_hz:
+        whole = first == start and last == stop
+        if not whole and (not long_enough or last - first < MIN_SILENCE_TILE_S * track.rate_hz):
             continue
         out += _speech(track, found, at, first, settings)
         out += _silence(first, last, int(settings.hard_max_s * track.rate_hz))

@@ -88,8 +88,15 @@ def test_what_lies_at_nine_tenths_of_the_new_nyquist_is_kept(from_hz):
 
 @pytest.mark.parametrize(
     ("subtype", "error", "bits"),
-    [("PCM_U8", 2**-7, 8), ("PCM_16", 2**-15, 16), ("PCM_24", 2**-23, 32), ("PCM_32", 2**-24, 32)]
-    + [("FLOAT", 0, 32), ("DOUBLE", 1e-7, 64), ("ULAW", 0.02, 16)],
+    [
+        ("PCM_U8", 2**-7, 8),
+        ("PCM_16", 2**-15, 16),
+        ("PCM_24", 2**-23, 32),
+        ("PCM_32", 2**-24, 32),
+        ("FLOAT", 0, 32),
+        ("DOUBLE", 1e-7, 64),
+        ("ULAW", 0.02, 16),
+    ],
 )
 def test_every_sample_format_has_the_same_scale(tmp_path, subtype, error, bits):
     samples = np.stack([tone(0.5, 16_000, 300.0), tone(0.5, 16_000, 700.0, 0.9)], axis=1)
@@ -111,11 +118,11 @@ def test_full_scale_is_kept_and_floats_may_exceed_it(tmp_path):
 def test_nan_and_infinity_are_counted_and_silenced(tmp_path):
     samples = tone(2.5, 16_000)
     bad = samples.copy()
-    bad[[3, 17_000, 39_999]] = [np.nan, np.inf, -np.inf]
+    bad[[3, 39_990, 39_999]] = [np.nan, np.inf, -np.inf]
     got, _, stats = decode(write_pcm(tmp_path / "x.wav", bad, 16_000, "FLOAT"))
     assert stats.nonfinite_samples == 3
-    assert got[[3, 17_000, 39_999], 0].tolist() == [0, 0, 0]
-    assert np.array_equal(np.delete(got[:, 0], [3, 17_000, 39_999]), np.delete(samples, [3, 17_000, 39_999]))
+    assert got[[3, 39_990, 39_999], 0].tolist() == [0, 0, 0]
+    assert np.array_equal(np.delete(got[:, 0], [3, 39_990, 39_999]), np.delete(samples, [3, 39_990, 39_999]))
 
 
 @pytest.mark.parametrize(
@@ -173,13 +180,7 @@ def test_a_truncated_file_gives_what_is_there(minute_mp3, tmp_path):
     "name",
     [
         "x.flac",
-        "x.caf",
-        pytest.param(
-            "x.wav",
-            marks=pytest.mark.xfail(
-                strict=True, reason="FFmpeg takes a WAV's length from the file where it is shorter than its header says"
-            ),
-        ),
+        "x.wav",
     ],
 )
 def test_the_header_may_promise_more_than_there_is(tmp_path, name):
@@ -188,7 +189,7 @@ def test_the_header_may_promise_more_than_there_is(tmp_path, name):
     with Decoder(tmp_path / f"half_{name}") as decoder:
         assert decoder.probe.declared_s == pytest.approx(10.0, abs=0.01)
         n_samples = sum(len(block.samples) for block in decoder.blocks())
-        assert decoder.stats.decoded_s == n_samples / 16_000 == pytest.approx(5.0, abs=0.3)
+        assert decoder.stats.decoded_s == pytest.approx(n_samples / 16_000) == pytest.approx(5.0, abs=0.3)
 
 
 # Timestamps
@@ -281,7 +282,7 @@ def test_a_second_track_can_be_chosen(data):
     first, _, _ = decode(path, 0)
     second, _, _ = decode(path, 1)
     assert not np.array_equal(first[:40_000], second[:40_000])
-    with pytest.raises(BadAudio, match="2 audio track.*number 2 was asked"):
+    with pytest.raises(BadAudio, match=r"2 audio track.*number 2 was asked"):
         Decoder(path, 2)
 
 

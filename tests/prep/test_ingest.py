@@ -10,15 +10,16 @@ import soundfile
 from audio_kit import DATA, noise, onset_s, silence, source_of, talk, tone, with_marker, write_pcm
 
 from prep.audio import read_span
+from prep.clip import Source, WorkingCopy
 from prep.errors import BadAudio
 from prep.span import rescale
 from prep.stages.ingest import CLIP_LEVEL, Ingest, NativeMeter, clipped_mask, ingest, true_peak
 from prep.store import Store
 
 
-def copies_of(samples, rate_hz, store, **settings):
+def copies_of(samples, native_hz, store, **settings):
     folder = store.root.parent
-    return ingest(source_of(write_pcm(folder / "x.wav", samples, rate_hz, "FLOAT")), Ingest(**settings), store)
+    return ingest(source_of(write_pcm(folder / "x.wav", samples, native_hz, "FLOAT")), Ingest(**settings), store)
 
 
 def left_over(store: Store) -> list[Path]:
@@ -90,6 +91,7 @@ def test_text_named_wav_is_refused_by_the_users_name(store, tmp_path):
     with pytest.raises(BadAudio) as refused:
         ingest(source_of(tmp_path / "x.wav", "letters/x.wav"), Ingest(), store)
     assert refused.value.cause.startswith("not audio")
+    assert refused.value.source == "letters/x.wav"
 
 
 def test_too_little_is_refused(store):
@@ -210,9 +212,6 @@ def test_clipping_late_in_a_long_recording_lies_in_its_bin():
     assert meter.facts()["clipped_bins"] == [[735, pytest.approx(10 / 48_000)]]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="NativeMeter forgets the last two samples of a block: a run cut in two is missed"
-)
 def test_a_run_across_two_blocks_is_clipped():
     meter = NativeMeter()
     samples = np.zeros((2000, 1), np.float32)
@@ -233,15 +232,21 @@ def media() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def outcome(source: Source, store: Store) -> tuple[tuple[WorkingCopy, ...], BadAudio | None]:
+    try:
+        return ingest(source, Ingest(), store), None
+    except BadAudio as error:
+        return (), error
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("row", media(), ids=lambda row: ascii(row["file"])[1:-1][:60])
 def test_every_kind_of_file_gets_the_outcome_it_should(row, store, data):
     path = data / "media" / row["file"]
-    try:
-        copies = ingest(source_of(path, row["file"]), Ingest(), store)
-    except BadAudio as error:
+    copies, error = outcome(source_of(path, row["file"]), store)
+    if error is not None:
         assert row["expect"] not in {"ok", "partial"}, error.cause
-        assert str(error).startswith(row["file"])
+        assert row["file"] in str(error)
         assert left_over(store) == []
         return
     assert row["expect"] not in {"reject", "no_audio"}

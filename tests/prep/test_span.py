@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -113,8 +114,8 @@ def test_sub_outside_is_refused(start, stop):
 @given(st.lists(st.integers(48, 5000), min_size=2, max_size=8), rates.filter(lambda r: r >= 8000))
 def test_spans_that_tile_still_tile_at_another_rate(lengths, rate_hz):
     marks = [sum(lengths[:i]) for i in range(len(lengths) + 1)]
-    moved = [Span(a, b, 48_000).to(rate_hz) for a, b in zip(marks, marks[1:], strict=False)]
-    assert all(a.stop == b.start for a, b in zip(moved, moved[1:], strict=False))
+    moved = [Span(a, b, 48_000).to(rate_hz) for a, b in pairwise(marks)]
+    assert all(a.stop == b.start for a, b in pairwise(moved))
     assert (moved[0].start, moved[-1].stop) == (0, rescale(marks[-1], 48_000, rate_hz))
 
 
