@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
 from pipelines.config import Config
+from prep.audio import Samples
+from prep.clip import Word
 from prep.measures import clipping, edges, gaps, level, snr, speech
 from prep.measures.base import Check
 from prep.models import registry
 from prep.models.vad import SileroStream, open_silero
-from prep.models.whisper import Recogniser, Whisper
+from prep.models.whisper import Heard, Recogniser, Whisper
 from prep.recordings import Recordings
-from prep.stage import Stage
+from prep.stage import Stage, fingerprint
 from prep.stages.listen import Listen
 from prep.stages.transcribe import DetectLanguage, Transcribe
-from prep.store import Store
+from prep.store import Store, digest
 
 Fetching = Callable[[int, int | None, str], None]
 """Told while weights come: bytes so far, bytes in all, what."""
@@ -81,6 +84,15 @@ class Session:
     def asr_digest(self) -> str:
         """Which weights hear: the registry's digest, or the path the user named."""
         return self.config.asr.path or registry.weight(self.config.asr.model).digest
+
+    def hear(self, samples: Samples, language: str, sha256: str) -> Heard:
+        """Text of a finished file (16 kHz samples of the file with that digest), from the store where it has it."""
+        key = digest("file", sha256, fingerprint(self.transcribe_stage(language)))
+        known = self.store.get(key)
+        if known is None:
+            known = asdict(self.recogniser().hear(samples, language))
+            self.store.put(key, known)
+        return Heard(**{**known, "words": tuple(Word(**word) for word in known["words"])})
 
     def language_stage(self) -> DetectLanguage:
         """Language of a clip."""

@@ -65,6 +65,7 @@ def prepare(
     from pipelines.prepare import prepare as run
     from pipelines.report.page import write_report
     from prep.models.registry import cache_root
+    from prep.store import Store
 
     extra = [f"ingest.channels={channels!r}"] if channels else []
     extra += [f"ingest.stream={stream}"] if stream is not None else []
@@ -72,7 +73,7 @@ def prepare(
     job = PrepareJob(sources, list(dict.fromkeys(vendors or [])), out, clips, text)
     with Console(quiet, events) as console:
         result = run(job, merged, cache_root(), console.say, console.fetching)
-        report = write_report(result, merged)
+        report = write_report(result, merged, Store(cache_root() / "store"))
         console.event("done", complete=result.complete)
     if as_json:
         print_json(show.prepare_document(result, report))

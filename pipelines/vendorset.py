@@ -114,11 +114,10 @@ def _finisher(
         job.folder.mkdir(parents=True, exist_ok=True)
         write_wav16(scratch, rendered.samples, rendered.rate_hz)
         samples, rate_hz = read_mono(scratch)  # judged as it will be sent, rounding and all
+        sha256 = file_sha256(scratch)
         scratch.unlink()
         text, language = (scored.text, scored.clips[0].language) if job.spec.text else (None, "")
-        verdict = verify(
-            samples, rate_hz, text, language, session.vad(), lambda s: session.recogniser().hear(s, language)
-        )
+        verdict = verify(samples, rate_hz, text, language, session.vad(), lambda s: session.hear(s, language, sha256))
         say(f"candidate {scored.window.speech.start_s:.1f}-{scored.window.speech.end_s:.1f} s: {outcome(verdict)}")
         return rendered, verdict
 

@@ -412,7 +412,7 @@ class CopyWriter:
 
     def __init__(self, path: Path, rate_hz: int) -> None:
         self._file = soundfile.SoundFile(
-            path, "w", samplerate=rate_hz, channels=1, subtype="PCM_24", format="FLAC", compression_level=0.2
+            path, "w", samplerate=rate_hz, channels=1, subtype="PCM_24", format="FLAC", compression_level=0.0
         )
         self.n_samples = 0
         self.n_overs = 0

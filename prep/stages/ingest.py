@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.signal
 
 from prep.audio import Block, CopyWriter, Decoder, Resampler, Samples
 from prep.clip import Source, WorkingCopy
@@ -248,13 +247,14 @@ class NativeMeter:
 
     def _look_between(self, samples: Samples, frame: int) -> None:
         """Oversample only where a higher true peak can be: the loudest frames within 3 dB of the one known."""
-        frames = np.array_split(np.abs(samples).max(axis=1), max(1, len(samples) // max(frame, 1)))
-        peaks = [float(part.max()) for part in frames]
-        for at in sorted(range(len(peaks)), key=lambda i: -peaks[i])[:PEAK_FRAMES]:
+        if not len(samples):
+            return
+        starts = np.arange(0, len(samples), max(frame, 1))
+        peaks = np.maximum.reduceat(np.abs(samples).max(axis=1), starts)
+        for at in np.argsort(-peaks)[:PEAK_FRAMES]:
             if peaks[at] * 1.41 <= self.true_peak:
                 return
-            start = sum(len(part) for part in frames[:at])
-            near = samples[max(0, start - 64) : start + len(frames[at]) + 64]
+            near = samples[max(0, starts[at] - 64) : starts[at] + frame + 64]
             self.true_peak = max(self.true_peak, true_peak(near))
 
     def _count_clipped(self, samples: Samples, rate_hz: int, peak: float) -> None:
@@ -306,7 +306,9 @@ def true_peak(samples: Samples) -> float:
     """
     if not samples.size:
         return 0.0
-    up = scipy.signal.resample_poly(samples, 4, 1, axis=0)
+    from scipy.signal import resample_poly  # a second to import
+
+    up = resample_poly(samples, 4, 1, axis=0)
     return float(max(np.abs(up).max(), np.abs(samples).max()))
 
 
