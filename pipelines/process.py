@@ -15,6 +15,8 @@ from prep.stages.segment import tile
 from prep.store import digest
 
 N_LANGUAGE_CLIPS = 3
+SURE_LANGUAGE = 0.8
+"""One clip decides when it is this sure: each one asked costs as much as transcribing it."""
 Done = Callable[[str], None]
 
 
@@ -103,8 +105,12 @@ def language_of(recording: Recording, session: Session) -> str:
     alive = [clip for clip in recording.clips if clip.alive]
     best = sorted(alive, key=lambda clip: -(clip.measures.get("speech_s") or 0.0))[:N_LANGUAGE_CLIPS]
     votes: dict[str, float] = {}
-    for clip in apply(session.language_stage(), best, session.store):
-        votes[clip.language] = votes.get(clip.language, 0.0) + (clip.measures["language_prob"] or 0.0)
+    for clip in best:
+        (heard,) = apply(session.language_stage(), [clip], session.store)
+        sure = heard.measures["language_prob"] or 0.0
+        votes[heard.language] = votes.get(heard.language, 0.0) + sure
+        if sure >= SURE_LANGUAGE:
+            break
     return max(votes, key=lambda code: votes[code]) if votes else ""
 
 

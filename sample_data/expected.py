@@ -25,6 +25,7 @@ HEADER = """\
 # expect.reason     a check that at least one rejected clip, or the row of the source, must name
 # expect.cause      the kind of error, to be said in words
 # expect.channel, expect.language    what kept clips must carry in that column
+# expect.settings   what `--set` it is asked with
 # expect.needs      not to be asked before that issue is done
 """
 

@@ -114,7 +114,10 @@ def test_talk_gives_a_set_whose_files_are_what_set_json_says(runs: Run) -> None:
         assert clip["measures"]["lead_quiet_s"] >= 0.08
         assert clip["measures"]["tail_quiet_s"] >= 0.08
         assert clip["measures"]["peak_dbtp"] <= -1.0
-        assert clip["measures"]["lufs"] == pytest.approx(-23.0, abs=0.2)
+        peak_bound = clip["measures"]["peak_dbtp"] > -1.2  # then the peak, not the loudness, set the gain
+        assert clip["measures"]["lufs"] == pytest.approx(-23.0, abs=0.2) or (
+            peak_bound and clip["measures"]["lufs"] < -23.0
+        )
         assert clip["text_agreement"] <= 0.05
     chosen = {name for clip in made["clips"] for name in clip["clip_ids"]}
     assert {row["clip_id"] for row in rows if row["chosen_for"]} == chosen
