@@ -39,12 +39,9 @@ def _prepare(name: str, out: Path) -> tuple[int, dict[str, Any], list[dict[str, 
     import contextlib
     import io
 
-    extra = [part for text in EXPECTED[name]["expect"].get("settings", []) for part in ("--set", text)]
     stdout = io.StringIO()
     with contextlib.redirect_stdout(stdout):
-        code = cli.run(
-            ["prepare", str(SAMPLES / name), "--for", "qhaigc", "--text", "--json", "-q", "--out", str(out), *extra]
-        )
+        code = cli.run(["prepare", str(SAMPLES / name), "--for", "qhaigc", "--text", "--json", "-q", "--out", str(out)])
     return code, json.loads(stdout.getvalue()), read_jsonl(out / "manifest.jsonl")
 
 
