@@ -59,12 +59,6 @@ class Window:
     duration_s: float
     score: float
 
-    @property
-    def squeezed_s(self) -> float:
-        """Seconds of pause taken out."""
-        whole = self.spans[-1].stop - self.spans[0].start
-        return (whole - sum(span.n_samples for span in self.spans)) / self.spans[0].rate_hz
-
     def overlaps(self, other: Window) -> bool:
         """Whether both hold some of the same recording."""
         same = self.clips[0].copy.key == other.clips[0].copy.key

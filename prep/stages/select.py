@@ -73,7 +73,6 @@ class Selection:
     choices: list[Choice] = field(default_factory=list)
     failed: list[tuple[Scored, list[str]]] = field(default_factory=list)
     heard: dict[str, Clip] = field(default_factory=dict)
-    n_windows: int = 0
 
     @property
     def total_s(self) -> float:
@@ -94,7 +93,7 @@ def select(pool: Sequence[Window], spec: SetSpec, listen: Listen, finish: Finish
     the best by signal, text confidence, sentence ends and variety is made into a file and judged; a file that fails
     is struck off with its reason. So recognition runs only until the set is full.
     """
-    state = Selection(n_windows=len(pool))
+    state = Selection()
     live = sorted(pool, key=lambda window: (-window.score, window.speech))
     while live and len(state.choices) < spec.wanted and len(state.failed) < spec.max_tries:
         if spec.text and any(clip.key not in state.heard for clip in live[0].clips):

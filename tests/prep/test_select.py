@@ -1,0 +1,112 @@
+"""Selection: best first, hears no more than it must, strikes off what fails, says why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from test_fit import found
+
+from prep.clip import Reason, Word
+from prep.stages.render import Rendered
+from prep.stages.select import SetSpec, select, sentence_ends
+from prep.stages.verify import Verdict
+
+GOOD = Verdict(0.2, 0.2, -23.0, -3.0, "", 0.0, True)
+FILE = Rendered(np.zeros(1, np.float32), 24_000, ())
+SPEC = SetSpec(wanted=2, least=2)
+
+
+class Ear:
+    """Gives every clip the same number of words and counts what it was asked to hear."""
+
+    def __init__(self, reject=()):
+        self.heard = []
+        self.reject = set(reject)
+
+    def __call__(self, clips):
+        self.heard += [clip.key for clip in clips]
+        return [self._one(clip) for clip in clips]
+
+    def _one(self, clip):
+        start = clip.span.start_s
+        words = tuple(
+            Word(f" w{clip.key}{i}", start + i, start + i + 0.5, 0.9) for i in range(int(clip.span.duration_s))
+        )
+        made = replace(clip, words=words, text="x", language="en")
+        return made.with_reasons((Reason("text_confidence", 0.1, 0.5),)) if clip.key in self.reject else made
+
+
+def pool():
+    return found([(6.0, 0.6)] * 20)[0]
+
+
+def test_choices_do_not_overlap_and_stop_at_the_number_wanted():
+    made = select(pool(), SPEC, Ear(), lambda scored: (FILE, GOOD))
+    assert len(made.choices) == 2
+    first, second = (choice.scored.window for choice in made.choices)
+    assert not first.overlaps(second)
+
+
+def test_only_what_may_be_chosen_is_heard():
+    ear = Ear()
+    select(pool(), SPEC, ear, lambda scored: (FILE, GOOD))
+    n_clips = len({clip.key for window in pool() for clip in window.clips})
+    assert len(ear.heard) == len(set(ear.heard))
+    assert len(ear.heard) <= n_clips // 2
+
+
+def test_nothing_is_heard_for_a_vendor_without_text():
+    ear = Ear()
+    made = select(pool(), replace(SPEC, text=False), ear, lambda scored: (FILE, GOOD))
+    assert (len(made.choices), ear.heard) == (2, [])
+
+
+def test_a_file_that_fails_is_struck_off_with_its_reason_and_another_is_taken():
+    seen = []
+
+    def finish(scored):
+        seen.append(scored.window)
+        bad = len(seen) == 1
+        return FILE, replace(GOOD, text_agreement=0.2) if bad else GOOD
+
+    made = select(pool(), SPEC, Ear(), finish)
+    assert len(made.choices) == 2
+    ((scored, faults),) = made.failed
+    assert scored.window is seen[0]
+    assert "20 %" in faults[0]
+
+
+def test_clips_whose_text_is_not_believed_are_not_used():
+    everything = {clip.key for window in pool() for clip in window.clips}
+    made = select(pool(), SPEC, Ear(reject=everything), lambda scored: (FILE, GOOD))
+    assert made.choices == []
+    assert all(not clip.alive for clip in made.heard.values())
+
+
+def test_tries_are_bounded():
+    made = select(pool(), replace(SPEC, max_tries=3), Ear(), lambda scored: (FILE, replace(GOOD, lead_quiet_s=0.0)))
+    assert (len(made.choices), len(made.failed)) == (0, 3)
+
+
+def test_a_total_over_the_vendors_is_not_exceeded():
+    made = select(pool(), replace(SPEC, max_total_s=20.0), Ear(), lambda scored: (FILE, GOOD))
+    assert made.total_s <= 20.0
+    assert any("longer than 20 s" in faults[0] for _, faults in made.failed)
+
+
+def test_whole_sentences_are_seen():
+    window = pool()[0]
+    words = (Word(" Hello", 0.0, 0.4, 1.0), Word(" there.", 0.5, 0.9, 1.0), Word(" And", 1.0, 1.2, 1.0))
+    clip = replace(window.clips[0], words=words)
+    assert sentence_ends(window, [clip], words[:2]) == 1.0
+    assert sentence_ends(window, [clip], words[1:2]) == 0.5
+    assert sentence_ends(window, [clip], words[2:]) == 0.5
+
+
+def test_faults_name_every_broken_rule_with_its_number():
+    bad = Verdict(0.02, 0.2, -23.0, -0.2, "x", 0.12, False)
+    faults = " | ".join(bad.faults)
+    for part in ("20 ms", "12 %", "another word", "-0.2 dBTP"):
+        assert part in faults
+    assert GOOD.faults == []
