@@ -64,9 +64,9 @@ class Session:
             [
                 Check("gaps", "1", gaps.measure, self.recordings),
                 Check("clipping", "1", clipping.measure, self.recordings),
-                Check("snr", "1", snr.measure, self.recordings),
+                Check("snr", "2", snr.measure, self.recordings),
             ],
-            [Check("level", "1", level.measure, self.recordings), Check("edges", "1", edges.measure, self.recordings)],
+            [Check("level", "1", level.measure, self.recordings), Check("edges", "2", edges.measure, self.recordings)],
         ]
         return tuple(tuple(checks) for checks in made)
 
@@ -111,7 +111,7 @@ MEASURES_OF_STAGE = {
     "clipping": ("clipped_ratio",),
     "snr": ("snr_db",),
     "level": ("lufs", "peak_dbfs"),
-    "edges": ("edge_quiet_ms", "edge_voiced_ratio"),
+    "edges": ("edge_quiet_ms", "own_end_below_db", "edge_voiced_ratio"),
     "transcribe": ("text_confidence", "asr_logprob", "words_per_s"),
     "voices": ("n_speakers",),
 }

@@ -14,6 +14,7 @@ CHECKS: Mapping[str, tuple[str, str]] = {
     "lufs": ("too quiet", "come closer to the microphone"),
     "snr_db": ("too noisy, or its noise cannot be told", "record in a quieter room, closer to the microphone"),
     "edge_quiet_ms": ("it would begin or end inside speech", "leave short pauses between sentences"),
+    "own_end_below_db": ("the recording begins or breaks off inside a word", "record a moment longer on both sides"),
     "text_confidence": ("its words are not understood", "speak more clearly, or give the text yourself"),
     "words_per_s": ("its text does not fit its length", "check the text by ear"),
     "part": ("outside the part asked for", "ask for a longer part"),

@@ -19,7 +19,7 @@ def quiet_ms(start_s, end_s, track=TRACK):
 
 def test_the_whole_pause_an_edge_lies_in_counts():
     assert quiet_ms(0.1, 4.3) == pytest.approx(200)
-    assert quiet_ms(4.4, 8.6) == pytest.approx(100)
+    assert quiet_ms(4.4, 8.55) == pytest.approx(100)
 
 
 @pytest.mark.parametrize("position_s", [4.2, 4.25, 4.35, 4.49])
@@ -36,18 +36,33 @@ def test_the_worse_edge_counts():
     assert quiet_ms(0.0, 8.55) == pytest.approx(100)
 
 
-def test_at_the_ends_of_the_recording_only_what_is_inside_counts():
-    assert quiet_ms(0.0, 8.6) == pytest.approx(100)
-    assert quiet_around_s(TRACK, 0) == pytest.approx(0.2)
+def ends(track, start_s, end_s):
+    clip = clip_of(bare_copy(track.n_samples), start_s, end_s)
+    return measure(Seen(clip, silence(end_s - start_s, RATE_HZ), track))
 
 
-def test_speech_to_the_end_has_none():
-    track = track_of([(4, *SPEECH)])
-    assert quiet_ms(0.0, 4.0, track) == 0
+def test_a_recordings_own_ends_are_not_cuts_and_are_judged_by_their_level():
+    measured = ends(TRACK, 0.0, 8.6)
+    assert "edge_quiet_ms" not in measured
+    assert measured["own_end_below_db"] == pytest.approx(40.0, abs=0.1)
+    assert "own_end_below_db" not in ends(TRACK, 4.3, 8.55)
+
+
+def test_a_recording_that_breaks_off_in_speech_shows_it():
+    track = track_of([(0.2, *PAUSE), (4, *SPEECH)])
+    assert ends(track, 0.0, 4.2)["own_end_below_db"] == pytest.approx(0.0, abs=0.1)
+    assert ends(track, 0.1, 4.2)["own_end_below_db"] == pytest.approx(0.0, abs=0.1)
+
+
+def test_a_tightly_trimmed_recording_is_no_broken_one():
+    track = track_of([(0.01, *PAUSE), (4, *SPEECH), (0.03, *PAUSE)])
+    assert ends(track, 0.0, 4.04)["own_end_below_db"] == pytest.approx(40.0, abs=0.1)
 
 
 def test_a_recording_without_speech_has_no_edges_to_call_safe():
-    assert quiet_ms(0.0, 4.0, track_of([(4, *PAUSE)])) == 0
+    track = track_of([(4, *PAUSE)])
+    assert quiet_ms(1.0, 3.0, track) == 0
+    assert ends(track, 0.0, 4.0)["own_end_below_db"] == 0.0
 
 
 def test_silent_edges_are_not_voiced():

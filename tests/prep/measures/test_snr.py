@@ -58,7 +58,7 @@ def test_noise_as_loud_as_the_speech_fails_low_and_stays_finite():
     "parts",
     [
         [(8, 0.9, -20)],  # no pause
-        [(3, 0.9, -20), (0.3, 0.1, -50), (3, 0.9, -20)],  # 0.1 s is left of it beyond the guards
+        [(3, 0.9, -20), (0.14, 0.1, -50), (3, 0.9, -20)],  # 0.08 s is left of it beyond the guards
         [(3, 0.9, -20), (1, 0.1, -120), (3, 0.9, -20)],  # a pause a gate made
         [(8, 0.1, -50)],  # no speech
     ],
