@@ -30,6 +30,7 @@ app.add_typer(consent_app, name="consent")
 app.add_typer(models_app, name="models")
 app.add_typer(cache_app, name="cache")
 
+INTERRUPTED = 130
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; all else on stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="More detail.")]
@@ -273,13 +274,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except PrepError as error:
         return _fail(error, 1)
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("voxprep: interrupted; what was finished is kept, run the same command to go on\n")
-        return 130
+        code = INTERRUPTED
     except BrokenPipeError:
         return 1
     except typer.TyperException as error:
-        sys.stderr.write(f"voxprep: {error.format_message()}\n(voxprep --help shows how it is used)\n")
+        message = error.format_message()
+        lone = f"voxprep: {message}\n(voxprep --help shows how it is used)\n"
+        sys.stderr.write(f"{message}\n" if message.startswith("Usage") else lone)
         return error.exit_code
+    if code == INTERRUPTED:  # newer typers turn Ctrl-C into this code themselves
+        sys.stderr.write("voxprep: interrupted; what was finished is kept, run the same command to go on\n")
     return code if isinstance(code, int) else 0
 
 
@@ -291,3 +295,7 @@ def _fail(error: PrepError, code: int) -> int:
 def main() -> None:
     """Entry point of the `voxprep` command."""
     sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

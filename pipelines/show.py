@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from pipelines.config import Vendor
+from pipelines.config import Vendor, VendorLimit
 from pipelines.console import print_json, table
 from pipelines.doctor import Finding
 from pipelines.prepare import PrepareResult
@@ -136,22 +136,23 @@ def limits(vendors: Sequence[Vendor], as_json: bool) -> None:
         rows = [
             {
                 "rule": limit.rule,
-                "least": _number(limit.min),
-                "most": _number(limit.max),
-                "one of": ", ".join(f"{value:g}" for value in limit.one_of),
-                "unit": limit.unit,
+                "limit": _bounds(limit),
                 "kind": limit.kind,
-                "confidence": limit.confidence,
-                "source": limit.source,
-                "date": limit.date,
+                "from": f"{limit.source}, {limit.date} ({limit.confidence})",
             }
             for limit in vendor.limit
         ]
         table(rows, list(rows[0]))
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
+def _bounds(limit: VendorLimit) -> str:
+    """A limit in words: `2 to 3 files`, `at least 10 s`, `16000 or 24000 Hz`."""
+    low, high = (None if value is None else f"{value:.12g}" for value in (limit.min, limit.max))
+    if limit.one_of:
+        return " or ".join(f"{value:.12g}" for value in limit.one_of) + f" {limit.unit}"
+    if low is not None and high is not None:
+        return f"{low} to {high} {limit.unit}"
+    return f"at least {low} {limit.unit}" if low is not None else f"at most {high} {limit.unit}"
 
 
 def models(as_json: bool) -> None:

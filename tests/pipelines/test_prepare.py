@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -198,3 +201,23 @@ def test_long_recording_is_never_a_whole_array(tmp_path: Path, capsys: pytest.Ca
     assert validate(rows, document["sources"]) == []
     assert max(row["duration_s"] for row in rows) <= 30.0
     assert sum(row["duration_s"] for row in rows) == pytest.approx(600.0)
+
+
+def test_ctrl_c_is_130_and_says_that_work_is_kept(tmp_path: Path) -> None:
+    """The command as a process of its own, interrupted while it works."""
+    command = [sys.executable, "-m", "pipelines.cli", "prepare", str(SAMPLES), "--out", str(tmp_path), "--text"]
+    running = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, preexec_fn=_default_interrupt
+    )
+    assert running.stderr is not None
+    first = running.stderr.readline()
+    running.send_signal(signal.SIGINT)
+    rest = running.communicate(timeout=60)[1]
+    assert "decoding" in first
+    assert "interrupted" in rest
+    assert running.returncode == 130
+
+
+def _default_interrupt() -> None:
+    """A test runner in the background ignores SIGINT, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
