@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import shutil
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -179,17 +178,23 @@ def _run_id() -> str:
 
 
 def _write_clips(out: Path, recordings: Sequence[Recording], session: Session) -> dict[str, str]:
-    """Usable clips as 16-bit FLAC under `clips/`, by clip id; an earlier run's clips are removed first."""
+    """Usable clips as 16-bit FLAC under `clips/`, by clip id.
+
+    An id names one stretch of one file's bytes, so a file that an earlier run wrote whole is left as it is; those of
+    clips no longer usable are removed.
+    """
     folder = out / "clips"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    files = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {clip_id(c): f"clips/{clip_id(c)}.flac" for recording in recordings for c in recording.clips if c.alive}
+    there = {path.name for path in folder.glob("*.flac")}
+    for name in there - {Path(file).name for file in files.values()}:
+        (folder / name).unlink()
     for recording in recordings:
         with CopyReader(recording.copy.path) as reader:
-            for clip in (c for c in recording.clips if c.alive):
+            for clip in recording.clips:
                 name = f"{clip_id(clip)}.flac"
-                _write_clip(folder / name, reader, clip)
-                files[clip_id(clip)] = f"clips/{name}"
+                if clip.alive and name not in there:
+                    _write_clip(folder / name, reader, clip)
     return files
 
 

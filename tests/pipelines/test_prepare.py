@@ -221,3 +221,15 @@ def test_ctrl_c_is_130_and_says_that_work_is_kept(tmp_path: Path) -> None:
 def _default_interrupt() -> None:
     """A test runner in the background ignores SIGINT, and children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_clips_follow_the_limits_of_the_latest_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["prepare", str(SAMPLES / "long_pauses.webm"), "--out", str(tmp_path)]
+    _json(arguments, capsys)
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "clips").iterdir()}
+    _json([*arguments, "--set", "duration_s.min=3.5"], capsys)
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "clips").iterdir()}
+    kept = {f"{row['clip_id']}.flac" for row in read_jsonl(tmp_path / "manifest.jsonl") if row["status"] == "kept"}
+    assert set(after) == kept
+    assert 0 < len(after) < len(before)
+    assert all(before[name] == stamp for name, stamp in after.items())
