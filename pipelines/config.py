@@ -5,27 +5,22 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from pipelines.toml import Strict, configs_folder, read_toml, validated
+from pipelines.vendors import load_vendor, vendor_names
 from prep.errors import ConfigError
 from prep.stage import Gate, Limit
-from prep.stages.fit import FitSpec
 from prep.stages.ingest import Ingest
-from prep.stages.render import RenderSpec
 from prep.stages.segment import Segmenting
-from prep.stages.select import SetSpec
 from prep.store import digest
 
-T = TypeVar("T", bound=BaseModel)
+__all__ = ["Config", "RenderConfig", "SelectConfig", "load", "load_vendor", "vendor_names"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class IngestConfig(_Strict):
+class IngestConfig(Strict):
     """See `prep.stages.ingest.Ingest`."""
 
     rate_hz: int = Field(24_000, ge=16_000, le=48_000, multiple_of=100)
@@ -35,7 +30,7 @@ class IngestConfig(_Strict):
     min_duration_s: float = Field(0.01, gt=0)
 
 
-class SegmentConfig(_Strict):
+class SegmentConfig(Strict):
     """See `prep.stages.segment.Segmenting`."""
 
     min_s: float = Field(2.0, gt=0)
@@ -52,7 +47,7 @@ class SegmentConfig(_Strict):
     min_speech_s: float = Field(0.1, ge=0)
 
 
-class Bounds(_Strict):
+class Bounds(Strict):
     """Limits of one measure, inclusive."""
 
     min: float | None = None
@@ -60,7 +55,7 @@ class Bounds(_Strict):
     unit: str = ""
 
 
-class AsrConfig(_Strict):
+class AsrConfig(Strict):
     """Which recogniser, and how it runs; device and threads do not change its answers' keys."""
 
     model: str = "faster-whisper-base"
@@ -72,20 +67,20 @@ class AsrConfig(_Strict):
     language: str = ""
 
 
-class RenderConfig(_Strict):
+class RenderConfig(Strict):
     """See `prep.stages.render.RenderSpec`."""
 
     lufs: float = Field(-23.0, ge=-40, le=-10)
     peak_dbtp: float = Field(-1.0, le=0)
 
 
-class SelectConfig(_Strict):
+class SelectConfig(Strict):
     """See `prep.stages.select.SetSpec`."""
 
     max_tries: int = Field(24, ge=1)
 
 
-class Config(_Strict):
+class Config(Strict):
     """Everything that can be set; unknown keys are errors."""
 
     ingest: IngestConfig
@@ -117,84 +112,6 @@ class Config(_Strict):
         return Gate(tuple(limits))
 
 
-class VendorLimit(_Strict):
-    """One published or assumed limit of a vendor, with where it comes from."""
-
-    rule: str
-    min: float | None = None
-    max: float | None = None
-    one_of: tuple[float, ...] = ()
-    unit: str = ""
-    kind: Literal["hard", "advised"]
-    source: str
-    date: str
-    confidence: str
-
-
-class Target(_Strict):
-    """What voxprep makes for a vendor, inside its limits."""
-
-    clips: int = Field(ge=1)
-    min_s: float = Field(gt=0)
-    ideal_s: float = Field(gt=0)
-    max_s: float = Field(gt=0)
-    max_total_s: float | None = None
-    max_pause_s: float = 0.8
-    pad_s: float = Field(0.25, ge=0.1)
-    rate_hz: int = 24_000
-
-
-class Vendor(_Strict):
-    """One vendor's TOML."""
-
-    vendor: str
-    title: str
-    limits_version: str
-    upload: bool
-    delivery: Literal["multipart", "url", "data_url"]
-    text: Literal["required", "optional", "none"]
-    target: Target
-    limit: tuple[VendorLimit, ...]
-
-    @property
-    def least_clips(self) -> int:
-        """Fewest files of a set."""
-        return int(max((limit.min or 1 for limit in self.limit if limit.rule == "clips"), default=1))
-
-    @property
-    def most_clips(self) -> int | None:
-        """Most files of a set; None = no limit known."""
-        known = [limit.max for limit in self.limit if limit.rule == "clips" and limit.max is not None]
-        return int(min(known)) if known else None
-
-    def fit_spec(self) -> FitSpec:
-        """How long a file is."""
-        t = self.target
-        return FitSpec(t.min_s, t.ideal_s, t.max_s, t.max_pause_s, t.pad_s)
-
-    def render_spec(self, render: RenderConfig) -> RenderSpec:
-        """How a file sounds."""
-        return RenderSpec(self.target.rate_hz, render.lufs, render.peak_dbtp)
-
-    def set_spec(self, config: Config, wanted: int | None, text: bool) -> SetSpec:
-        """How many files, and whether with text.
-
-        Raises:
-            ConfigError: more or fewer files wanted than the vendor takes.
-        """
-        n, most = wanted or self.target.clips, self.most_clips
-        if n < self.least_clips or (most is not None and n > most):
-            raise ConfigError(f"--clips {n}: {self.vendor} takes {self.least_clips} to {most or 'any number of'} clips")
-        carries = self.text == "required" or (text and self.text == "optional")
-        return SetSpec(n, self.least_clips, self.target.max_total_s, config.select.max_tries, carries)
-
-
-def configs_folder() -> Path:
-    """Where the shipped TOML files lie: in the wheel inside this package, in the repository beside it."""
-    inside = Path(__file__).parent / "configs"
-    return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"
-
-
 def load(file: Path | None = None, settings: Sequence[str] = ()) -> Config:
     """The merged configuration.
 
@@ -211,27 +128,6 @@ def load(file: Path | None = None, settings: Sequence[str] = ()) -> Config:
     for text in settings:
         merged = _merge(merged, _setting(text, merged))
     return validated(Config, merged, str(file) if file else "--set")
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a dict.
-
-    Raises:
-        ConfigError: missing or not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
-def validated(kind: type[T], data: Mapping[str, Any], where: str) -> T:
-    """A pydantic model, its errors turned into one sentence each."""
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise ConfigError(f"{where}: " + "; ".join(lines)) from error
 
 
 def _setting(text: str, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -260,19 +156,3 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         old = out.get(key)
         out[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return out
-
-
-def vendor_names() -> list[str]:
-    """Vendors with a TOML, sorted."""
-    return sorted(path.stem for path in (configs_folder() / "vendors").glob("*.toml"))
-
-
-def load_vendor(name: str) -> Vendor:
-    """A vendor's limits and targets.
-
-    Raises:
-        ConfigError: no such vendor; the message lists those there are.
-    """
-    if name not in vendor_names():
-        raise ConfigError(f"unknown vendor {name!r}; there are: {', '.join(vendor_names())}")
-    return validated(Vendor, read_toml(configs_folder() / "vendors" / f"{name}.toml"), f"vendors/{name}.toml")

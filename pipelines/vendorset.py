@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.build import Session
-from pipelines.config import Vendor
 from pipelines.process import Recording, language_of, transcribed
-from prep.audio import read_mono, write_wav16
+from pipelines.vendors import Vendor
+from prep.audio import read_mono, resample, write_wav16
 from prep.clip import Clip
 from prep.manifest import clip_id
 from prep.stages.fit import Window, windows
@@ -62,11 +62,16 @@ def make_set(job: Job, recordings: Sequence[Recording], session: Session, say: S
     for recording, pool in ranked(job, recordings, session):
         say(f"{job.vendor.vendor}: {len(pool)} candidates in {recording.copy.source.name}")
         selection = select(pool, job.spec, _listener(recording, session, say), _finisher(job, recording, session, say))
-        if best is None or len(selection.choices) > len(best[0].choices):
+        if best is None or _worth(selection, job.spec) > _worth(best[0], job.spec):
             best = (selection, recording)
-        if len(selection.choices) >= job.spec.wanted:
+        if job.spec.full(len(selection.choices), selection.total_s):
             break
     return write_set(job, *(best or (Selection(), None)))
+
+
+def _worth(selection: Selection, spec: SetSpec) -> tuple[bool, int]:
+    n = len(selection.choices)
+    return spec.met(n, selection.total_s), n
 
 
 def ranked(job: Job, recordings: Sequence[Recording], session: Session) -> list[tuple[Recording, list[Window]]]:
@@ -76,7 +81,9 @@ def ranked(job: Job, recordings: Sequence[Recording], session: Session) -> list[
         if any(recording.copy.key == other.copy.key for _, _, other, _ in found):
             continue
         track = session.recordings.track(recording.copy)
-        pool = windows(recording.clips, pauses(track, session.config.segmenting), track, job.vendor.fit_spec())
+        pool = windows(
+            recording.clips, pauses(track, session.config.segmenting), track, job.vendor.fit_spec(job.spec.most)
+        )
         if pool:
             found.append((-_promise(pool, job.spec.wanted), number, recording, pool))
     return [(recording, pool) for _, _, recording, pool in sorted(found, key=lambda item: item[:2])]
@@ -106,7 +113,7 @@ def _listener(recording: Recording, session: Session, say: Say) -> Callable[[Seq
 def _finisher(
     job: Job, recording: Recording, session: Session, say: Say
 ) -> Callable[[Scored], tuple[Rendered, Verdict]]:
-    spec = job.vendor.render_spec(session.config.render)
+    spec = job.vendor.render_spec(session.config.render, recording.copy.facts.get("native_rate_hz"))
 
     def finish(scored: Scored) -> tuple[Rendered, Verdict]:
         rendered = render(scored.window, session.recordings, spec)
@@ -116,6 +123,8 @@ def _finisher(
         samples, rate_hz = read_mono(scratch)  # judged as it will be sent, rounding and all
         sha256 = file_sha256(scratch)
         scratch.unlink()
+        if rate_hz % 100:  # a track's frames are whole samples
+            samples, rate_hz = resample(samples, rate_hz, session.config.ingest.rate_hz), session.config.ingest.rate_hz
         text, language = (scored.text, scored.clips[0].language) if job.spec.text else (None, "")
         verdict = verify(samples, rate_hz, text, language, session.vad(), lambda s: session.hear(s, language, sha256))
         say(f"candidate {scored.window.speech.start_s:.1f}-{scored.window.speech.end_s:.1f} s: {outcome(verdict)}")
@@ -135,12 +144,13 @@ def write_set(job: Job, selection: Selection, recording: Recording | None) -> Ve
     for old in job.folder.glob("clip_*.wav"):
         old.unlink()
     clips = [_write_clip(job, number, choice) for number, choice in enumerate(selection.choices, 1)]
+    total_s = sum(clip["duration_s"] for clip in clips)
     document = {
         "vendor": job.vendor.vendor,
         "limits_version": job.vendor.limits_version,
-        "satisfied": len(clips) >= job.spec.least,
+        "satisfied": job.spec.met(len(clips), total_s),
         "voices": "not checked",
-        "problems": _problems(job, selection, recording),
+        "problems": _too_short(job.spec, total_s) + _problems(job, selection, recording),
         "clips": clips,
     }
     path = job.folder / "set.json"
@@ -161,6 +171,7 @@ def _write_clip(job: Job, number: int, choice: Choice) -> dict[str, Any]:
         "channel": copy.channel,
         "spans": [{"start_s": round(span.start_s, 4), "end_s": round(span.end_s, 4)} for span in window.spans],
         "edits": list(choice.rendered.edits),
+        "warnings": _warnings(choice.rendered),
         "duration_s": len(choice.rendered.samples) / choice.rendered.rate_hz,
         "sample_rate": choice.rendered.rate_hz,
         "channels": 1,
@@ -194,9 +205,9 @@ def _measures(choice: Choice) -> dict[str, float | None]:
 def why(choice: Choice, job: Job) -> list[str]:
     """Why a file was chosen, in words."""
     scored, verdict, values = choice.scored, choice.verdict, _measures(choice)
-    low, high = job.vendor.target.min_s, job.vendor.target.max_s
+    fit = job.vendor.fit_spec(job.spec.most)
     out = [
-        f"{scored.window.duration_s:.1f} s long, wanted {low:g} to {high:g} s, ideal {job.vendor.target.ideal_s:g} s"
+        f"{scored.window.duration_s:.1f} s long, wanted {fit.min_s:.4g} to {fit.max_s:.4g} s, ideal {fit.ideal_s:.4g} s"
     ]
     out.append(f"speech {values['snr_db']:g} dB over the noise" if values["snr_db"] is not None else "noise unknown")
     out.append(f"edges in quiet: {verdict.lead_quiet_s:.2f} s before, {verdict.tail_quiet_s:.2f} s after")
@@ -214,14 +225,41 @@ def _next_best(scored: Scored | None) -> dict[str, Any] | None:
     return {"start_s": round(speech.start_s, 3), "end_s": round(speech.end_s, 3), "score": round(scored.total, 3)}
 
 
+def _warnings(rendered: Rendered) -> list[dict[str, Any]]:
+    """What a file is to be used with care for: sound of a lower rate than the file, recorded so or worked on so."""
+    by_name = {edit["edit"]: edit for edit in rendered.edits}
+    native, worked = by_name.get("upsampled"), by_name.get("resample")
+    fix = "upsampling adds nothing that was not recorded; give a recording made at"
+    if native:
+        fix = f"{fix} {native['to_hz']} Hz or more, not one converted to it"
+        return [_warning("native_sample_rate", native["native_hz"], native["to_hz"], fix)]
+    if worked and worked["from_hz"] < worked["to_hz"]:
+        fix = f"prepare it again with --set ingest.rate_hz={worked['to_hz']}"
+        return [_warning("working_sample_rate", worked["from_hz"], worked["to_hz"], fix)]
+    return []
+
+
+def _warning(rule: str, measured_hz: int, limit_hz: int, fix: str) -> dict[str, Any]:
+    return {"rule": rule, "measured": measured_hz, "limit": limit_hz, "unit": "Hz", "fix": fix}
+
+
+def _too_short(spec: SetSpec, total_s: float) -> list[dict[str, Any]]:
+    """What a set lacks in seconds of all files together."""
+    if total_s >= spec.min_total_s:
+        return []
+    lacking_s = spec.min_total_s - total_s
+    fix = f"record or give at least {lacking_s:.1f} s more of clear speech of one voice"
+    return [{"rule": "total_s", "measured": round(total_s, 3), "limit": spec.min_total_s, "unit": "s", "fix": fix}]
+
+
 def _problems(job: Job, selection: Selection, recording: Recording | None) -> list[dict[str, Any]]:
     """What an unmet or short set lacks, in words and numbers."""
-    n, low = len(selection.choices), job.vendor.target.min_s
+    n, low = len(selection.choices), job.vendor.fit_spec(job.spec.most).min_s
     if n >= job.spec.wanted:
         return []
-    fix = f"record or give {job.spec.wanted - n} more stretch(es) of at least {low:g} s of clear speech of one voice"
+    fix = f"record or give {job.spec.wanted - n} more stretch(es) of at least {low:.4g} s of clear speech of one voice"
     if recording is None:
-        fix = f"no recording has {low:g} s of usable speech in one stretch; the drop reasons in the manifest say why"
+        fix = f"no recording has {low:.4g} s of usable speech in one stretch; the drop reasons in the manifest say why"
     rule = "clips" if n < job.spec.least else "clips wanted"
     limit = job.spec.least if n < job.spec.least else job.spec.wanted
     out: list[dict[str, Any]] = [{"rule": rule, "measured": n, "limit": limit, "unit": "files", "fix": fix}]

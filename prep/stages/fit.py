@@ -10,13 +10,24 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from prep.clip import Clip, Word
 from prep.span import Span
-from prep.stages.listen import Track
+from prep.stages.listen import FRAME_S, Track
 from prep.stages.segment import Pause
 
 MIN_QUIET_S = 0.08
 """An edge is safe in at least this much quiet (design section 3)."""
+JOIN_S = 0.01
+"""Two kept stretches overlap by this much where they are joined."""
+TONE_S = 0.2
+"""Pads are made of a stretch of the recording's own quiet at least this long; without one there are none."""
+SPEECH_PAUSE_S = 0.4
+"""A longer pause ends a stretch of continuous speech; vendors mean half a second, ears differ by a tenth."""
+MUCH_LONGER = 2.0
+"""Times the ideal length: from here on nearness to it scores nothing."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,8 @@ class FitSpec:
         max_pause_s: a longer pause inside is squeezed to this.
         pad_s: quiet before the first and after the last word.
         min_pause_s: windows begin and end at pauses at least this long.
+        longest_pause_s: a pause that cannot be squeezed to this keeps out every window around it; None = any may stay.
+        min_speech_s: some stretch without a pause over `SPEECH_PAUSE_S` is at least this long.
     """
 
     min_s: float
@@ -36,6 +49,8 @@ class FitSpec:
     max_pause_s: float = 0.8
     pad_s: float = 0.25
     min_pause_s: float = 0.3
+    longest_pause_s: float | None = None
+    min_speech_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +62,7 @@ class Window:
         speech: from the first to the last speech region, samples.
         pad_before_s, pad_after_s: quiet still missing at the ends, to be filled with the recording's room tone.
         clips: the manifest clips it touches, in order.
-        duration_s: of the finished file.
+        duration_s: of the finished file, joins taken off.
         score: by signal alone; higher is better.
     """
 
@@ -71,7 +86,7 @@ class Window:
 
 
 def windows(clips: Sequence[Clip], all_pauses: Sequence[Pause], track: Track, spec: FitSpec) -> list[Window]:
-    """Every window of one working copy, in order of time.
+    """Every window of one working copy, in order of time; from one beginning none much over the ideal but the first.
 
     Args:
         clips: all its tiles in order, judged.
@@ -79,26 +94,59 @@ def windows(clips: Sequence[Clip], all_pauses: Sequence[Pause], track: Track, sp
         track: its track.
         spec: what is wanted.
     """
-    rate = track.rate_hz
+    rate, can_pad = track.rate_hz, bool(lasting_quiet(track).any())
     edges = [i for i, pause in enumerate(all_pauses) if _is_edge(pause, spec, track)]
     starts = [clip.span.start for clip in clips]
     out: list[Window] = []
     for n, i in enumerate(edges):
-        first = all_pauses[i]
+        first, n_before = all_pauses[i], len(out)
         for j in edges[n + 1 :]:
             last = all_pauses[j]
             if last.start <= first.stop:
                 continue
-            speech = Span(first.stop, last.start, rate)
-            spans, before_s, after_s = _spans(first, last, all_pauses[i + 1 : j], spec, rate)
-            seconds = sum(span.duration_s for span in spans) + before_s + after_s
+            speech, inside = Span(first.stop, last.start, rate), all_pauses[i + 1 : j]
+            spans, *pads = _spans(first, last, inside, spec, rate)
+            before_s, after_s = pads if can_pad else (0.0, 0.0)
+            seconds = sum(span.duration_s for span in spans) - JOIN_S * (len(spans) - 1) + before_s + after_s
             touched = _usable(clips[bisect_right(starts, speech.start) - 1 : bisect_left(starts, speech.stop)])
-            if seconds > spec.max_s or touched is None:
+            if seconds > spec.max_s or touched is None or not _pauses_allowed(inside, spec, rate):
                 break
-            if seconds >= spec.min_s:
+            if seconds > MUCH_LONGER * spec.ideal_s and len(out) > n_before:
+                break  # hours of windows of up to five minutes would fill the memory, and none would be chosen
+            if seconds >= spec.min_s and _speaks_on(speech, inside, spec):
                 score = _score(touched, seconds, spec)
                 out.append(Window(spans, speech, before_s, after_s, touched, seconds, score))
     return out
+
+
+def lasting_quiet(track: Track) -> npt.NDArray[np.bool_]:
+    """Per frame whether `TONE_S` of quiet begins there; shorter than the track by that stretch, or empty."""
+    n = int(TONE_S / FRAME_S)
+    if len(track.quiet) < n:
+        return np.zeros(0, np.bool_)
+    return np.asarray(np.convolve(track.quiet, np.ones(n), "valid") > n - 0.5)
+
+
+def _left(pause: Pause, spec: FitSpec, rate: int) -> int:
+    """Samples of a pause that stay in the finished file."""
+    cut = _squeeze(pause, int(spec.max_pause_s * rate))
+    return pause.n_samples - (cut[1] - cut[0] if cut else 0)
+
+
+def _pauses_allowed(inside: Sequence[Pause], spec: FitSpec, rate: int) -> bool:
+    most = spec.longest_pause_s
+    return most is None or all(_left(pause, spec, rate) <= most * rate for pause in inside)
+
+
+def _speaks_on(speech: Span, inside: Sequence[Pause], spec: FitSpec) -> bool:
+    """Whether some stretch between two longer pauses is as long as continuous speech has to be."""
+    if not spec.min_speech_s:
+        return True
+    rate = speech.rate_hz
+    ends = [pause for pause in inside if _left(pause, spec, rate) > SPEECH_PAUSE_S * rate]
+    starts = [speech.start, *(pause.stop for pause in ends)]
+    stops = [*(pause.start for pause in ends), speech.stop]
+    return max(b - a for a, b in zip(starts, stops, strict=True)) >= spec.min_speech_s * rate
 
 
 def _is_edge(pause: Pause, spec: FitSpec, track: Track) -> bool:

@@ -14,12 +14,11 @@ from prep.clip import WorkingCopy
 from prep.measures.level import loudness_lufs, true_peak_dbtp
 from prep.measures.snr import DIGITAL_SILENCE_DB
 from prep.recordings import Recordings
-from prep.stages.fit import Window
+from prep.stages.fit import JOIN_S, TONE_S, Window, lasting_quiet
 from prep.stages.listen import FRAME_S
 
-JOIN_MS = 10
+JOIN_MS = round(1000 * JOIN_S)
 FADE_MS = 10
-TONE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,18 @@ def render(window: Window, recordings: Recordings, spec: RenderSpec) -> Rendered
     samples = resample(_samples(sound), rate, spec.rate_hz)
     if spec.rate_hz != rate:
         edits.append({"edit": "resample", "from_hz": rate, "to_hz": spec.rate_hz})
+    edits += upsampled(copy, spec.rate_hz)
     gain_db = _gain_db(samples, spec)
     edits.append({"edit": "gain", "db": round(gain_db, 2)})
     return Rendered(np.asarray(samples * np.float32(10 ** (gain_db / 20)), np.float32), spec.rate_hz, tuple(edits))
+
+
+def upsampled(copy: WorkingCopy, to_hz: int) -> list[dict[str, Any]]:
+    """The edit of a recording whose native rate is lower than the file's; empty where it is not, or unknown."""
+    native_hz = copy.facts.get("native_rate_hz")
+    if native_hz is None or native_hz >= to_hz:
+        return []
+    return [{"edit": "upsampled", "native_hz": native_hz, "to_hz": to_hz}]
 
 
 def room_tone(copy: WorkingCopy, recordings: Recordings) -> Samples:
@@ -76,15 +84,12 @@ def room_tone(copy: WorkingCopy, recordings: Recordings) -> Samples:
     Digital silence is not room tone unless the recording has nothing else.
     """
     track = recordings.track(copy)
-    n = int(TONE_S / FRAME_S)
-    if len(track.quiet) < n:
+    n, every = int(TONE_S / FRAME_S), lasting_quiet(track)
+    if not every.any():
         return np.zeros(0, np.float32)
-    every = np.convolve(track.quiet, np.ones(n), "valid") > n - 0.5
     level = np.convolve(10 ** (track.level_db.astype(np.float64) / 10), np.ones(n) / n, "valid")
     real = every & (level > 10 ** (DIGITAL_SILENCE_DB / 10))
     usable = real if real.any() else every
-    if not usable.any():
-        return np.zeros(0, np.float32)
     at = int(np.argmin(np.where(usable, level, np.inf))) * track.frame
     return recordings.read(copy, at, at + n * track.frame)
 

@@ -24,6 +24,8 @@ class SetSpec:
         max_total_s: of all files together; None = no limit.
         max_tries: finished files made and judged before giving up.
         text: whether files carry a text.
+        min_total_s: of all files together; less is an unmet set, and more files than wanted are taken to reach it.
+        most: files of a set, however short they are together; None = any number.
     """
 
     wanted: int
@@ -31,6 +33,17 @@ class SetSpec:
     max_total_s: float | None = None
     max_tries: int = 24
     text: bool = True
+    min_total_s: float = 0.0
+    most: int | None = None
+
+    def full(self, n: int, total_s: float) -> bool:
+        """Whether a set of `n` files of `total_s` seconds needs no further file."""
+        long_enough = total_s >= self.min_total_s or (self.most is not None and n >= self.most)
+        return n >= self.wanted and long_enough
+
+    def met(self, n: int, total_s: float) -> bool:
+        """Whether a set of `n` files of `total_s` seconds is one the vendor takes."""
+        return n >= self.least and total_s >= self.min_total_s
 
 
 @dataclass(frozen=True)
@@ -94,24 +107,39 @@ def select(pool: Sequence[Window], spec: SetSpec, listen: Listen, finish: Finish
     is struck off with its reason. So recognition runs only until the set is full.
     """
     state = Selection()
+    shortest_s = min((window.duration_s for window in pool), default=0.0)
     live = sorted(pool, key=lambda window: (-window.score, window.speech))
-    while live and len(state.choices) < spec.wanted and len(state.failed) < spec.max_tries:
+    live = _short_enough(live, state, spec, shortest_s)
+    while live and not spec.full(len(state.choices), state.total_s) and len(state.failed) < spec.max_tries:
         if spec.text and any(clip.key not in state.heard for clip in live[0].clips):
             _hear(live[0], state, listen)
             live = [window for window in live if _still_alive(window, state)]
             continue
         best, runner_up = _best(live, state, spec)
         live.remove(best.window)
-        if spec.max_total_s is not None and state.total_s + best.window.duration_s > spec.max_total_s:
-            state.failed.append((best, [f"would make the set longer than {spec.max_total_s:g} s"]))
-            continue
         rendered, verdict = finish(best)
         if verdict.faults:
             state.failed.append((best, verdict.faults))
             continue
         state.choices.append(Choice(best, rendered, verdict, runner_up))
         live = [window for window in live if not window.overlaps(best.window)]
+        live = _short_enough(live, state, spec, shortest_s)
     return state
+
+
+def _short_enough(live: list[Window], state: Selection, spec: SetSpec, shortest_s: float) -> list[Window]:
+    """Windows that leave room for the files still wanted; the best of the others is struck off with that reason."""
+    if spec.max_total_s is None or not live:
+        return live
+    n_wanted = min(spec.wanted, int(spec.max_total_s / shortest_s))
+    kept_free_s = shortest_s * max(0, n_wanted - len(state.choices) - 1)
+    room_s = spec.max_total_s - state.total_s - kept_free_s
+    struck = next((window for window in live if window.duration_s > room_s), None)
+    if struck is not None:
+        taken = [choice.scored for choice in state.choices]
+        reason = f"would make the set longer than {spec.max_total_s:g} s"
+        state.failed.append((score(struck, state, taken, spec), [reason]))
+    return [window for window in live if window.duration_s <= room_s]
 
 
 def _hear(window: Window, state: Selection, listen: Listen) -> None:

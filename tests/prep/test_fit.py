@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prep.clip import Clip, Reason, Source, Word, WorkingCopy
 from prep.span import Span
-from prep.stages.fit import FitSpec, Window, windows
+from prep.stages.fit import JOIN_S, FitSpec, Window, windows
 from prep.stages.listen import Track
 from prep.stages.segment import Segmenting, pauses, tile
 
@@ -56,7 +56,7 @@ TALK = st.lists(
 def test_every_window_keeps_every_promise(talk):
     pool, track, _ = found(talk)
     for window in pool:
-        kept = sum(span.duration_s for span in window.spans)
+        kept = sum(span.duration_s for span in window.spans) - JOIN_S * (len(window.spans) - 1)
         assert window.duration_s == pytest.approx(kept + window.pad_before_s + window.pad_after_s)
         assert SPEC.min_s <= window.duration_s <= SPEC.max_s
         assert all(a.stop < b.start for a, b in zip(window.spans, window.spans[1:], strict=False))
@@ -103,11 +103,56 @@ def test_a_window_is_joined_across_a_long_pause_by_squeezing_it():
     assert pool[0].duration_s == pytest.approx(6.0 + 0.8 + 6.0 + 0.5, abs=0.3)
 
 
+def test_an_unsqueezable_pause_is_allowed_or_not_by_the_limit():
+    talk = [(6.0, 1.5), (6.0, 1.0)]
+    track = track_of_talk(talk)
+    # the long pause is never quiet, the ends are
+    middle = slice(50 + 600 - 5, 50 + 600 + 155)
+    level = track.level_db.copy()
+    level[middle] = np.where(track.prob[middle] < 0.5, -34, -20)
+    noisy = replace(track, level_db=level)
+    everything = pauses(noisy, Segmenting())
+    counts = [
+        len(windows(clips_of(noisy), everything, noisy, replace(SPEC, longest_pause_s=limit)))
+        for limit in (None, 2.0, 1.0)
+    ]
+    assert counts[0] == counts[1] > 0
+    assert counts[2] == 0
+
+
+def test_continuous_speech_is_as_long_as_asked_for():
+    talk = [(4.0, 0.6), (4.0, 0.6), (4.0, 0.3), (3.0, 0.6)]
+    assert found(talk, replace(SPEC, min_speech_s=6.9))[0]
+    assert found(talk, replace(SPEC, min_speech_s=8.0))[0] == []
+    three = found(talk, replace(SPEC, min_speech_s=5.0))[0]
+    ends = 0.5 + 4 + 0.6 + 4 + 0.6 + 4 + 0.3 + 3  # the long stretch is the last one: all windows reach it
+    assert three
+    assert all(abs(window.speech.stop / RATE - ends) < 0.2 for window in three)
+
+
+def test_long_windows_do_not_multiply_but_the_only_one_stays():
+    wide = FitSpec(min_s=5.0, ideal_s=10.0, max_s=290.0)
+    pool = found([(4.0, 0.6)] * 40, wide)[0]
+    assert max(window.duration_s for window in pool) <= 20.0
+    (only,) = found([(58.0, 0.6)], replace(wide, ideal_s=20.0, min_s=50.0))[0]
+    assert only.duration_s > 50.0
+
+
 def test_missing_quiet_is_asked_for_as_a_pad():
     pool, _, _ = found([(5.0, 0.34), (5.5, 0.34), (5.0, 0.34), (5.0, 0.6)])
     assert all(0.0 <= window.pad_before_s <= SPEC.pad_s for window in pool)
     lead = {round(w.pad_before_s + (w.speech.start - w.spans[0].start) / RATE, 2) for w in pool}
     assert all(value >= SPEC.pad_s - 0.01 for value in lead)
+
+
+def test_no_pad_is_counted_where_the_recording_has_nothing_to_make_it_of():
+    track = track_of_talk([(6.0, 0.12)] * 3)
+    everything = pauses(track, Segmenting())
+    assert any(w.pad_before_s or w.pad_after_s for w in windows(clips_of(track), everything, track, SPEC))
+    restless = replace(track, level_db=np.where(np.arange(len(track.prob)) % 19 == 0, -25, track.level_db))
+    pool = windows(clips_of(track), everything, restless, SPEC)
+    assert pool
+    assert not any(w.pad_before_s or w.pad_after_s for w in pool)
 
 
 def test_words_of_a_window_are_those_whose_middle_lies_inside():

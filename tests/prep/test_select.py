@@ -95,6 +95,36 @@ def test_a_total_over_the_vendors_is_not_exceeded():
     assert any("longer than 20 s" in faults[0] for _, faults in made.failed)
 
 
+def test_a_total_that_just_holds_the_files_wanted_is_shared_among_them():
+    lengths = sorted({round(window.duration_s, 2) for window in pool()})
+    spec = replace(SPEC, max_total_s=2 * lengths[0] + 0.5, max_tries=2)
+    made = select(pool(), spec, Ear(), lambda scored: (FILE, GOOD))
+    assert len(made.choices) == 2
+    assert made.total_s <= spec.max_total_s
+
+
+def test_files_are_added_until_the_least_total_is_reached():
+    spec = replace(SPEC, min_total_s=50.0)
+    made = select(pool(), spec, Ear(), lambda scored: (FILE, GOOD))
+    assert len(made.choices) > 2
+    assert spec.met(len(made.choices), made.total_s)
+    assert made.total_s - made.choices[-1].scored.window.duration_s < 50.0
+
+
+def test_no_more_files_than_the_vendor_takes_whatever_the_total():
+    spec = replace(SPEC, min_total_s=50.0, most=2)
+    made = select(pool(), spec, Ear(), lambda scored: (FILE, GOOD))
+    assert len(made.choices) == 2
+    assert spec.full(2, made.total_s)
+    assert not spec.met(2, made.total_s)
+
+
+def test_a_set_is_met_by_number_and_by_seconds():
+    spec = SetSpec(wanted=3, least=2, min_total_s=30.0)
+    cases = {(1, 99.0): False, (2, 29.9): False, (2, 30.0): True, (3, 45.0): True}
+    assert {case: spec.met(*case) for case in cases} == cases
+
+
 def test_whole_sentences_are_seen():
     window = pool()[0]
     words = (Word(" Hello", 0.0, 0.4, 1.0), Word(" there.", 0.5, 0.9, 1.0), Word(" And", 1.0, 1.2, 1.0))
