@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import socket
 import threading
 import time
@@ -10,16 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 
-from pipelines.sandbox import qhaigc
+from pipelines.sandbox import admin, ai302, kling, qhaigc, qiniu, qwen
 from pipelines.sandbox.faults import Faults, Guard, plain_refusal
-from pipelines.sandbox.settings import Books, Fault, PlannedFault, Settings
+from pipelines.sandbox.settings import Books, Settings
 from prep.errors import ConfigError
 
 HOST = "127.0.0.1"
@@ -32,21 +34,18 @@ class VendorApi:
 
     build: Callable[[Settings, Books], APIRouter]
     refusal: Callable[[int, str], Response]
+    base_path: str = ""
+    """What the vendor's base URL ends in."""
 
 
-VENDORS: dict[str, VendorApi] = {"qhaigc": VendorApi(qhaigc.build, qhaigc.refusal)}
+VENDORS: dict[str, VendorApi] = {
+    "qhaigc": VendorApi(qhaigc.build, qhaigc.refusal),
+    "kling": VendorApi(kling.build, kling.refusal),
+    "qiniu": VendorApi(qiniu.build, qiniu.refusal),
+    "qwen": VendorApi(qwen.build, qwen.refusal, qwen.BASE),
+    "ai302": VendorApi(ai302.build, ai302.refusal),
+}
 """Vendor name (also the path it is mounted under) -> its API."""
-
-
-class FaultWish(BaseModel):
-    """Body of `POST /_sandbox/faults`: the next `times` calls of `method` below `path` go wrong."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    fault: Fault
-    path: str = "/"
-    method: str = "*"
-    times: int = Field(default=1, ge=1, le=1000)
 
 
 def create_app(settings: Settings | None = None, books: Books | None = None) -> FastAPI:
@@ -55,17 +54,19 @@ def create_app(settings: Settings | None = None, books: Books | None = None) -> 
     app = FastAPI(
         title="voxprep sandbox",
         description="Vendors' voice APIs on loopback. Faults: header X-Sandbox-Fault, POST /_sandbox/faults.",
+        redirect_slashes=False,  # a vendor's path is what it is
         docs_url=None,
         redoc_url=None,
     )
     app.state.books = books
     for name, vendor in VENDORS.items():
         app.include_router(vendor.build(settings, books), prefix=f"/{name}", tags=[name])
-    app.include_router(_admin(books), tags=["sandbox"])
+    app.include_router(admin.build(books), tags=["sandbox"])
     app.add_exception_handler(HTTPException, _no_such_call)
+    app.add_exception_handler(RequestValidationError, admin.unreadable)
     app.add_api_route("/docs", lambda: HTMLResponse(docs_page(app)), include_in_schema=False)
     app.add_middleware(Faults, settings=settings, books=books, refusal=refusal_for)
-    app.add_middleware(Guard, settings=settings, refusal=refusal_for)
+    app.add_middleware(Guard, settings=settings, books=books, refusal=refusal_for)
     return app
 
 
@@ -76,32 +77,9 @@ def refusal_for(path: str, status: int, message: str) -> Response:
 
 
 async def _no_such_call(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 400
-    return refusal_for(request.url.path, status, f"{request.method} {request.url.path}: no such call")
-
-
-def _admin(books: Books) -> APIRouter:
-    router = APIRouter(prefix="/_sandbox")
-
-    @router.post("/faults")
-    async def plan_fault(wish: FaultWish) -> Response:
-        """Let coming calls go wrong."""
-        books.plan(PlannedFault(wish.fault, wish.path, wish.method, wish.times))
-        return JSONResponse({"planned": wish.model_dump()})
-
-    @router.post("/reset")
-    async def reset() -> Response:
-        """Forget voices, counts and faults."""
-        books.reset()
-        return JSONResponse({"reset": True})
-
-    @router.get("/state")
-    async def state() -> Response:
-        """What the sandbox holds: voices by vendor, calls by path."""
-        voices = {vendor: sorted(store) for vendor, store in books.stores.items()}
-        return JSONResponse({"voices": voices, "calls": dict(books.calls)})
-
-    return router
+    status, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (400, str(error))
+    what = "no such call" if status in (404, 405) else detail
+    return refusal_for(request.url.path, status, f"{request.method} {request.url.path}: {what}")
 
 
 def docs_page(app: FastAPI) -> str:
@@ -109,13 +87,23 @@ def docs_page(app: FastAPI) -> str:
     rows = []
     for path, calls in app.openapi()["paths"].items():
         for method, call in calls.items():
-            body = ", ".join(call.get("requestBody", {}).get("content", {})) or "-"
-            cells = (method.upper(), path, call.get("description", ""), body)
-            rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
+            cells = [html.escape(text) for text in (method.upper(), path, call.get("description", ""))]
+            cells += [_body_cell(call), html.escape(", ".join(call["responses"]))]
+            rows.append("".join(f"<td>{cell}</td>" for cell in cells))
     table = "".join(f"<tr>{row}</tr>" for row in rows)
     head = f"<title>{app.title}</title><h1>{app.title}</h1><p>{html.escape(app.description)}</p>"
     link = "<p>OpenAPI: <a href='/openapi.json'>/openapi.json</a></p>"
-    return f"<!doctype html><meta charset=utf-8>{head}{link}<table border=1 cellpadding=6>{table}</table>"
+    names = "<tr><th>method<th>path<th>what it does<th>body<th>statuses</tr>"
+    return f"<!doctype html><meta charset=utf-8>{head}{link}<table border=1 cellpadding=6>{names}{table}</table>"
+
+
+def _body_cell(call: dict[str, Any]) -> str:
+    """The body's types, each with its schema folded away; `-` for none."""
+    kinds = call.get("requestBody", {}).get("content", {})
+    schemas = [(kind, html.escape(json.dumps(media["schema"], indent=1))) for kind, media in kinds.items()]
+    return (
+        "".join(f"<details><summary>{kind}</summary><pre>{schema}</pre></details>" for kind, schema in schemas) or "-"
+    )
 
 
 @dataclass(frozen=True)
@@ -128,7 +116,7 @@ class Running:
 
     def base_url(self, vendor: str) -> str:
         """What VOXPREP_<VENDOR>_BASE_URL is to be."""
-        return f"{self.url}/{vendor}"
+        return f"{self.url}/{vendor}{VENDORS[vendor].base_path}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -157,6 +145,7 @@ def running(settings: Settings | None = None, port: int = 0) -> Iterator[Running
         try:
             yield Running(f"http://{HOST}:{listener.getsockname()[1]}", books, settings)
         finally:
+            books.over.set()
             server.should_exit = True
             thread.join()
 
@@ -175,6 +164,8 @@ def serve(port: int = 8765, settings: Settings | None = None, say: Callable[[str
             prefix = f"VOXPREP_{vendor.upper()}_"
             pairs = [f"{name}={value}" for name, value in here.environment.items() if name.startswith(prefix)]
             say("export " + " ".join(pairs))
+        access, secret = settings.kling_pair
+        say(f"kling also takes tokens signed with the access key {access} and the secret key {secret}")
         uvicorn.Server(_config(create_app(settings, books))).run([listener])
 
 
@@ -186,7 +177,8 @@ def _config(app: FastAPI) -> uvicorn.Config:
 @contextmanager
 def bound(port: int) -> Iterator[socket.socket]:
     """A listening socket on loopback; ConfigError where the port is taken or not to be had."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+    # the protocol is named because asyncio only then sends small answers at once (TCP_NODELAY)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))

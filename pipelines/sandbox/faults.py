@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 
-from pipelines.sandbox.settings import FAULTS, Books, Settings
+from pipelines.sandbox.settings import FAULTS, Books, Recorded, Settings
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -20,14 +21,16 @@ Refusal = Callable[[str, int, str], Response]
 """(path, status, message) -> the refusal as the vendor of that path words it."""
 
 HEADER = "x-sandbox-fault"
+N_PARTS = 10
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 class Guard:
-    """ASGI layer: answers loopback names only (no web page reaches it by DNS), and reads a bounded body."""
+    """ASGI layer: answers loopback names only (no web page reaches it by DNS), reads a bounded body, records it."""
 
-    def __init__(self, app: App, settings: Settings, refusal: Refusal) -> None:
+    def __init__(self, app: App, settings: Settings, books: Books, refusal: Refusal) -> None:
         self._app = app
+        self._books = books
         self._most = settings.max_body_bytes
         self._refusal = refusal
 
@@ -46,7 +49,16 @@ class Guard:
             refused = self._refusal(scope["path"], 413, f"the request is larger than {self._most} bytes")
             await refused(scope, receive, send)
             return
+        if not scope["path"].startswith("/_sandbox"):
+            self._books.record(recorded(scope, body))
         await self._app(scope, replay(body, receive), send)
+
+
+def recorded(scope: Message, body: bytes) -> Recorded:
+    """The request as the books keep it: the key blotted out."""
+    headers = {name: "***" if name == "authorization" else value for name, value in Headers(scope=scope).items()}
+    query = scope.get("query_string", b"").decode("latin-1")
+    return Recorded(scope["method"], scope["path"], query, MappingProxyType(headers), body)
 
 
 def is_loopback(host: str) -> bool:
@@ -119,21 +131,46 @@ class Faults:
         await answer(scope, receive, send)
 
     async def _spoil(self, fault: str, scope: Message, receive: Receive, send: Send) -> None:
+        kept = _Kept()
         if fault != "hang-before":
-            await self._app(scope, receive, _swallow)
+            await self._app(scope, receive, kept)
+        half = kept.body[: len(kept.body) // 2]
         if fault == "garbage":
-            await Response(b'{"model_name": "', media_type="application/json")(scope, receive, send)
-            return
-        if fault != "cut":
-            await until_gone(receive, self._settings.hang_s)
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"1000")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b'{"model_name": "', "more_body": True})
-        # returning with the body unfinished makes the server close the connection
+            await Response(half, media_type="application/json")(scope, receive, send)
+        elif fault == "slow":
+            await trickle(kept, send, self._settings.slow_s)
+        else:
+            if fault != "cut":
+                await until_gone(receive, self._settings.hang_s)
+            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % (len(kept.body) + 1))]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": half, "more_body": True})
+            # returning with the body unfinished makes the server close the connection
 
 
-async def _swallow(message: Message) -> None:
-    """Take the place of `send` for an answer that is never to arrive."""
+class _Kept:
+    """Takes the place of `send` and keeps the answer."""
+
+    def __init__(self) -> None:
+        self.start: Message = {}
+        self.body = b""
+
+    async def __call__(self, message: Message) -> None:
+        """Keep one part of the answer."""
+        if message["type"] == "http.response.start":
+            self.start = message
+        else:
+            self.body += message.get("body", b"")
+
+
+async def trickle(answer: _Kept, send: Send, seconds: float) -> None:
+    """Send an answer whole, its body in ten parts spread over `seconds`."""
+    await send(answer.start)
+    step = -(-len(answer.body) // N_PARTS) or 1
+    for n in range(N_PARTS):
+        await asyncio.sleep(seconds / N_PARTS)
+        part = answer.body[n * step : (n + 1) * step]
+        await send({"type": "http.response.body", "body": part, "more_body": n + 1 < N_PARTS})
 
 
 async def until_gone(receive: Receive, most_s: float) -> None:

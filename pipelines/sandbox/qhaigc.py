@@ -2,23 +2,23 @@
 
 Refusals come in the order and the envelope of the emulator contract; strict mode also refuses what the
 document only advises against. Speech does not synthesise: it returns the first clip of the voice as it was
-enrolled, whatever the text and the speed, in the format asked for.
+enrolled, whatever the text and the speed, in the format asked for. Nothing is documented for an account without
+credit: a poor key works like a good one.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
-from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from pipelines.sandbox.body import bearer, read_form
+from pipelines.sandbox.contract import Refused, form_body, json_body, keyed, refusals
 from pipelines.sandbox.settings import Books, Settings
 from pipelines.sandbox.sound import MEDIA_TYPES, NotSound, Sound, decode_wav, encode
 
@@ -48,15 +48,6 @@ _FORM: dict[str, Any] = {
         "contact_email": {"type": "string", "description": 'required when public is "false"'},
     },
 }
-
-
-class Wrong(Exception):
-    """A refusal on its way out."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.message = message
-        self.status = status
 
 
 class SpeechRequest(BaseModel):
@@ -91,59 +82,56 @@ def refusal(status: int, message: str) -> Response:
 
 def build(settings: Settings, books: Books) -> APIRouter:
     """The routes; voices live in `books.stores["qhaigc"]`, by name."""
-    router = APIRouter()
+    router = keyed(lambda error: refusal(400, str(error)))
     voices: dict[str, Enrolled] = books.stores.setdefault("qhaigc", {})
-    form = {"content": {"multipart/form-data": {"schema": _FORM}}, "required": True}
-    speech_schema = SpeechRequest.model_json_schema()
-    json_body = {"content": {"application/json": {"schema": speech_schema}}, "required": True}
 
-    @router.post("/v1/voice/model", openapi_extra={"requestBody": form})
+    @router.post("/v1/voice/model", openapi_extra=form_body(_FORM), responses=refusals(400, 401))
     async def create(request: Request) -> Response:
         """Create a voice from two or three clips and their texts."""
-        try:
-            owner = _owner(request, settings)
-            async with _form(request) as parts:
-                voice = await _enrolled(parts, owner, voices, settings.strict)
-        except Wrong as wrong:
-            return refusal(wrong.status, wrong.message)
+        owner = _owner(request, settings)
+        async with read_form(request) as parts:
+            voice = await _enrolled(parts, owner, voices, settings.strict)
+        if (reason := books.draw_failure("qhaigc")) is not None:
+            raise Wrong(reason)
         voices[voice.name] = voice
         answer = {"model_name": voice.name, "public": voice.public, "description": voice.description}
         return JSONResponse(answer)
 
-    @router.get("/v1/audio/voices")
-    @router.get("/v1/voice/models/list")
+    @router.get("/v1/audio/voices", responses=refusals(401))
+    @router.get("/v1/voice/models/list", responses=refusals(401))
     async def listing(request: Request) -> Response:
         """List the voices this key may use."""
-        try:
-            owner = _owner(request, settings)
-        except Wrong as wrong:
-            return refusal(wrong.status, wrong.message)
-        rows = [_row(voice) for voice in _usable(voices, owner)]
+        rows = [_row(voice) for voice in _usable(voices, _owner(request, settings))]
         return JSONResponse({"success": True, "voice_characters": rows, "total": len(rows)})
 
-    @router.post("/v1/audio/speech", openapi_extra={"requestBody": json_body})
+    @router.post("/v1/audio/speech", openapi_extra=json_body(SpeechRequest), responses=refusals(400, 401))
     async def speech(request: Request) -> Response:
         """Speak: the sandbox returns the voice's first clip as enrolled."""
+        owner = _owner(request, settings)
+        wish = _speech_request(await request.body())
+        voice = next((voice for voice in _usable(voices, owner) if voice.name == wish.voice), None)
+        if voice is None:
+            raise Wrong(f"voice: no voice named {wish.voice!r}")
         try:
-            owner = _owner(request, settings)
-            wish = _speech_request(await request.body())
-            voice = next((voice for voice in _usable(voices, owner) if voice.name == wish.voice), None)
-            if voice is None:
-                raise Wrong(f"voice: no voice named {wish.voice!r}")
             return Response(encode(voice.sound, wish.response_format), media_type=MEDIA_TYPES[wish.response_format])
         except NotSound as error:
-            return refusal(400, f"response_format: {error}")
-        except Wrong as wrong:
-            return refusal(wrong.status, wrong.message)
+            raise Wrong(f"response_format: {error}") from error
 
     return router
 
 
+class Wrong(Refused):
+    """A refusal on its way out."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(refusal(status, message))
+
+
 def _owner(request: Request, settings: Settings) -> str:
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or key.strip() not in settings.keys:
+    owner = settings.account(bearer(request) or "")
+    if owner is None:
         raise Wrong("Invalid API key", 401)
-    return key.strip()
+    return owner
 
 
 def _usable(voices: dict[str, Enrolled], owner: str) -> list[Enrolled]:
@@ -153,31 +141,6 @@ def _usable(voices: dict[str, Enrolled], owner: str) -> list[Enrolled]:
 def _row(voice: Enrolled) -> dict[str, str]:
     label = "public" if voice.public else "private"
     return {"name": voice.name, "public": label, "description": voice.description}
-
-
-@asynccontextmanager
-async def _form(request: Request) -> AsyncIterator[FormData]:
-    """The form, its files closed at the end; anything unreadable is a 400."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise Wrong("Content-Type must be multipart/form-data")
-    _check_complete(request.headers["content-type"], await request.body())
-    try:
-        form = await request.form(max_files=20, max_fields=50)
-    except HTTPException as error:
-        raise Wrong(f"the multipart body cannot be read: {error.detail}") from error
-    except ValueError as error:  # e.g. a charset that cannot decode
-        raise Wrong(f"the multipart body cannot be read: {error}") from error
-    try:
-        yield form
-    finally:
-        await form.close()
-
-
-def _check_complete(content_type: str, body: bytes) -> None:
-    """Refuse a body without its closing boundary; Starlette takes it for whole and leaks the open part."""
-    boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
-    if not boundary or b"\r\n--" + boundary + b"--" not in b"\r\n" + body:
-        raise Wrong("the multipart body cannot be read: its closing boundary is missing")
 
 
 async def _enrolled(form: FormData, owner: str, taken: dict[str, Enrolled], strict: bool) -> Enrolled:

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from upload_kit import wav
+from sandbox_kit import wav
 
 from pipelines.sandbox.app import running
 from pipelines.sandbox.settings import Settings
