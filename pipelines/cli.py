@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prep.errors import ConfigError, PrepError
+
+if TYPE_CHECKING:
+    from pipelines.voices import Where
 
 app = typer.Typer(
     name="voxprep",
@@ -39,6 +42,10 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML with s
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, for example snr_db.min=20.")]
 BaseUrl = Annotated[str | None, typer.Option("--base-url", help="The vendor's address; default from the environment.")]
 Options = Annotated[list[str] | None, typer.Option("--option", help="KEY=VALUE, a vendor's own field.")]
+Hosting = Annotated[
+    str | None,
+    typer.Option("--hosting", help="s3://BUCKET/PREFIX, dir:PATH=URL, ai302 or url:https://..., for URL-only vendors."),
+]
 VendorName = Annotated[str, typer.Option("--provider", "--to", "--for", "--vendor", help="Vendor name.")]
 
 
@@ -94,12 +101,14 @@ def upload(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the very bytes and show the plan; send nothing.")
     ] = False,
+    hosting: Hosting = None,
     options: Options = None,
     base_url: BaseUrl = None,
     as_json: Json = False,
     quiet: Quiet = False,
+    events: Events = None,
 ) -> None:
-    """Check the set rule by rule, then enrol the voice, once."""
+    """Check the set rule by rule, host it where the vendor only takes URLs, then enrol the voice, once."""
     from pipelines import show
     from pipelines.ask import read_options
     from pipelines.console import Console, print_json
@@ -107,11 +116,12 @@ def upload(
     from pipelines.upload import upload as run
 
     results = []
-    with Console(quiet) as console:
-        for vendor in vendors:
-            job = UploadJob(directory, vendor, name, consent, read_options(options or []), base_url, dry_run)
-            console.say(f"{vendor}: checking {job.set_folder / 'set.json'}")
-            results.append((vendor, run(job)))
+    given = read_options(options or [])
+    with Console(quiet, events) as console:
+        for vendor in dict.fromkeys(vendors):
+            job = UploadJob(directory, vendor, name, consent, given, base_url, dry_run, hosting or "")
+            console.say(f"{vendor}: checking {job.instead or job.set_folder / 'set.json'}")
+            results.append((vendor, run(job, observe=console.passed)))
     if as_json:
         print_json([show.upload_document(vendor, result) for vendor, result in results])
     else:
@@ -121,29 +131,38 @@ def upload(
 
 
 @voices_app.command("list")
-def voices_list(provider: VendorName, base_url: BaseUrl = None, as_json: Json = False) -> None:
+def voices_list(
+    provider: VendorName,
+    presets: Annotated[bool, typer.Option("--presets", help="The vendor's own voices instead.")] = False,
+    options: Options = None,
+    base_url: BaseUrl = None,
+    as_json: Json = False,
+) -> None:
     """Every voice the account sees."""
     from pipelines import show
     from pipelines.voices import list_voices
 
-    show.voices(list_voices(provider, base_url), as_json)
+    show.voices(list_voices(_where(provider, base_url, options), presets), as_json)
 
 
 @voices_app.command("show")
-def voices_show(voice: str, provider: VendorName, base_url: BaseUrl = None, as_json: Json = False) -> None:
+def voices_show(
+    voice: str, provider: VendorName, options: Options = None, base_url: BaseUrl = None, as_json: Json = False
+) -> None:
     """One voice."""
     from pipelines import show
     from pipelines.voices import show_voice
 
-    show.voices([show_voice(provider, voice, base_url)], as_json)
+    show.voices([show_voice(_where(provider, base_url, options), voice)], as_json)
 
 
 @voices_app.command("say", epilog='Example: voxprep voices say --provider qhaigc Ann "Good morning." --out hello.wav')
 def voices_say(
-    voice: str,
+    voice: Annotated[str, typer.Argument(help="A voice; for ai302 a run folder (several: A,B), a task, or `smart`.")],
     text: str,
     provider: VendorName,
     out: Annotated[Path, typer.Option("--out", help="Audio file to write.")],
+    hosting: Hosting = None,
     options: Options = None,
     base_url: BaseUrl = None,
 ) -> None:
@@ -151,16 +170,27 @@ def voices_say(
     from pipelines.ask import read_options
     from pipelines.voices import Saying, say
 
-    typer.echo(f"wrote {say(provider, Saying(voice, text, out, read_options(options or [])), base_url)}")
+    given = read_options(options or [])
+    where = _where(provider, base_url, options)
+    given.pop("region", None)
+    typer.echo(f"wrote {say(where, Saying(voice, text, out, given, hosting or 'ai302'))}")
 
 
 @voices_app.command("delete")
-def voices_delete(voice: str, provider: VendorName, base_url: BaseUrl = None) -> None:
+def voices_delete(voice: str, provider: VendorName, options: Options = None, base_url: BaseUrl = None) -> None:
     """Remove a voice at the vendor, where the vendor can."""
     from pipelines.voices import delete_voice
 
-    delete_voice(provider, voice, base_url)
-    typer.echo(f"{provider}: voice {voice} is deleted")
+    removed = delete_voice(_where(provider, base_url, options), voice)
+    typer.echo(f"{provider}: voice {voice} " + ("is deleted" if removed else "was not there; nothing to delete"))
+
+
+def _where(provider: str, base_url: str | None, options: list[str] | None) -> Where:
+    """The vendor that is spoken to, in the region among the options."""
+    from pipelines.ask import read_options
+    from pipelines.voices import Where
+
+    return Where(provider, base_url, read_options(options or []).get("region", ""))
 
 
 @consent_app.command("new", epilog="Example: voxprep consent new --self --out consent.toml")
@@ -253,6 +283,8 @@ def sandbox(port: Annotated[int, typer.Option(help="Loopback port.")] = 8765) ->
 @app.command(epilog="Example: voxprep doctor --for qhaigc")
 def doctor(
     vendor: Annotated[str | None, typer.Option("--for", "--vendor", help="Check this vendor's account too.")] = None,
+    hosting: Hosting = None,
+    options: Options = None,
     base_url: BaseUrl = None,
     as_json: Json = False,
 ) -> None:
@@ -260,7 +292,8 @@ def doctor(
     from pipelines import show
     from pipelines.doctor import examine
 
-    findings = examine(vendor, base_url)
+    where = _where(vendor, base_url, options) if vendor else None
+    findings = examine(where, hosting or "")
     show.findings(findings, as_json)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 

@@ -48,6 +48,19 @@ class Console:
             self._end_bar()
             self._rich.print(f"[{time.monotonic() - self._started:6.1f} s] {text}")
 
+    def passed(self, point: str) -> None:
+        """A point of an upload that was passed: an event, and a line where something takes a while."""
+        self.event("upload", point=point)
+        words = {
+            "host:begun": "hosting a clip",
+            "create:begun": "asking the vendor to make the voice",
+            "slot:begun": "asking for a voice slot",
+            "follow:begun": "in training; asking how it goes until it is done",
+        }
+        if point in words and not self._quiet:
+            self._end_bar()
+            self._rich.print(f"[{time.monotonic() - self._started:6.1f} s] {words[point]}")
+
     def event(self, kind: str, **facts: Any) -> None:
         """One line of NDJSON, with seconds since the start."""
         if self._events is not None:

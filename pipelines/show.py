@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,15 +11,16 @@ from typing import Any
 
 import typer
 
-from pipelines.config import Vendor, VendorLimit
 from pipelines.console import print_json, table
 from pipelines.doctor import Finding
 from pipelines.prepare import PrepareResult
 from pipelines.upload import UploadResult, check_row
+from pipelines.vendors import Vendor
 from pipelines.vendorset import VendorSet
 from pipelines.words import clock, fix, what
 from prep.models import registry
-from prep.providers.base import Voice
+from prep.providers.base import RuleCheck, Voice
+from prep.providers.limits import VendorLimit
 from prep.store import Store
 
 VOICES_NOTE = "voices not checked: every set comes from one recording; make sure that one person speaks in it"
@@ -67,6 +70,9 @@ def _set_text(made: VendorSet, verbose: bool) -> None:
     rows = [clip_line(clip) for clip in made.document["clips"]]
     if rows:
         table(rows, list(rows[0]))
+    for clip in made.document["clips"]:
+        for warning in clip["warnings"]:
+            typer.echo(f"  warning: {clip['file']}: {warning_line(warning)}")
     for problem in made.document["problems"]:
         if problem["rule"] == "candidate":
             if verbose:
@@ -74,6 +80,11 @@ def _set_text(made: VendorSet, verbose: bool) -> None:
         else:
             unit = problem["unit"]
             typer.echo(f"  {problem['rule']}: {problem['measured']} of {problem['limit']} {unit}. {problem['fix']}")
+
+
+def warning_line(warning: dict[str, Any]) -> str:
+    """A warning of `set.json` in one line."""
+    return "{rule}: {measured} of {limit} {unit}. {fix}".format(**warning)
 
 
 def clip_line(clip: dict[str, Any]) -> dict[str, str]:
@@ -100,18 +111,42 @@ def upload_document(vendor: str, result: UploadResult) -> dict[str, Any]:
         "checks": checks,
         "plan": result.plan,
         "receipt": result.receipt,
+        "hosted_files_left": list(result.left),
     }
 
 
 def upload_text(vendor: str, result: UploadResult) -> None:
-    """What would be or was sent; every rule in a dry run, else the broken ones and advice not followed."""
+    """Every rule in a dry run, else the broken ones and advice not followed; then the plan, or the receipt."""
     for check in result.checks:
         if result.state == "dry-run" or not check.ok:
-            typer.echo(f"  {check}")
-    typer.echo(f"  {sum(check.ok for check in result.checks)} of {len(result.checks)} rules kept")
-    typer.echo(f"{vendor}: {result.state}")
+            typer.echo(f"  {_mark(check)} {check}")
+    kept = sum(check.ok for check in result.checks)
+    typer.echo(f"  {kept} of {len(result.checks)} rules kept")
+    typer.echo(f"{vendor}: {STATES[result.state]}")
     for name, value in (result.receipt or result.plan).items():
-        typer.echo(f"  {name}: {value}")
+        if isinstance(value, list):
+            typer.echo(f"  {name}:" + ("" if value else " none"))
+            for line in value:
+                typer.echo(f"    {line}")
+        elif name not in ("say", "detail", "consent"):
+            typer.echo(f"  {name}: {value}")
+    for line in result.left:
+        typer.echo(f"  left behind: {line}")
+    if result.receipt:
+        for how, call in result.receipt["say"].items():
+            typer.echo(f"  speak, by {how}: {call}")
+
+
+STATES = {
+    "dry-run": "dry run, nothing was sent",
+    "enrolled": "the voice is ready",
+    "adopted": "the voice is ready; an earlier upload had made it",
+    "already": "the voice is ready already; nothing was sent",
+}
+
+
+def _mark(check: RuleCheck) -> str:
+    return "ok  " if check.ok else "note" if check.advised else "NOT "
 
 
 def voices(found: Sequence[Voice], as_json: bool) -> None:
@@ -126,33 +161,53 @@ def voices(found: Sequence[Voice], as_json: bool) -> None:
 
 
 def limits(vendors: Sequence[Vendor], as_json: bool) -> None:
-    """Limits with their sources."""
+    """Limits with their sources, what is made inside them, texts and cost."""
     if as_json:
         print_json([vendor.model_dump(mode="json") for vendor in vendors])
         return
     for vendor in vendors:
-        upload = "prepare and upload" if vendor.upload else "prepare only"
-        typer.echo(f"\n{vendor.vendor} ({vendor.title}; limits of {vendor.limits_version}; {upload})")
-        rows = [
-            {
-                "rule": limit.rule,
-                "limit": _bounds(limit),
-                "kind": limit.kind,
-                "from": f"{limit.source}, {limit.date} ({limit.confidence})",
-            }
-            for limit in vendor.limit
-        ]
-        table(rows, list(rows[0]))
+        road = "prepare and upload" if vendor.upload else f"prepare only; upload by hand: {vendor.console}"
+        typer.echo(f"\n{vendor.vendor} ({vendor.title}; limits of {vendor.limits_version}; {vendor.file})")
+        for line in (
+            road,
+            f"made: {_made(vendor)}",
+            f"text: {TEXT_RULES[vendor.text]}",
+            f"cost: {vendor.cost or 'none known'}",
+        ):
+            width = shutil.get_terminal_size().columns
+            typer.echo(textwrap.fill(line, width, initial_indent="  ", subsequent_indent=" " * 8))
+        rows = [_limit_row(limit) for limit in vendor.limit]
+        if rows:
+            table(rows, list(rows[0]))
 
 
-def _bounds(limit: VendorLimit) -> str:
-    """A limit in words: `2 to 3 files`, `at least 10 s`, `16000 or 24000 Hz`."""
-    low, high = (None if value is None else f"{value:.12g}" for value in (limit.min, limit.max))
-    if limit.one_of:
-        return " or ".join(f"{value:.12g}" for value in limit.one_of) + f" {limit.unit}"
-    if low is not None and high is not None:
-        return f"{low} to {high} {limit.unit}"
-    return f"at least {low} {limit.unit}" if low is not None else f"at most {high} {limit.unit}"
+TEXT_RULES = {
+    "required": "the exact words of every file are required",
+    "optional": "the exact words of a file may go along; --text asks for them",
+    "none": "none is taken",
+}
+
+
+def _made(vendor: Vendor) -> str:
+    fit, n = vendor.fit_spec(), vendor.target.clips
+    total = [f"at least {vendor.min_total_s:g} s"] if vendor.min_total_s else []
+    total += [f"at most {vendor.max_total_s:g} s"] if vendor.max_total_s else []
+    return (
+        f"{n} file{'s' if n > 1 else ''} of {fit.min_s:.4g} to {fit.max_s:.4g} s, best {fit.ideal_s:.4g} s"
+        + (f", together {' and '.join(total)}" if total else "")
+        + f"; {vendor.rate_hz} Hz mono 16-bit WAV, pauses up to {fit.max_pause_s:g} s"
+    )
+
+
+def _limit_row(limit: VendorLimit) -> dict[str, str]:
+    stops = ",\nstops an upload" if limit.blocks and limit.kind == "advised" else ""
+    source = f"{limit.source}, {limit.date} ({limit.confidence})"
+    return {
+        "rule": limit.rule,
+        "limit": limit.words,
+        "kind": limit.kind + stops,
+        "from": source + (f"\n{limit.note}" if limit.note else ""),
+    }
 
 
 def models(as_json: bool) -> None:

@@ -1,34 +1,38 @@
-"""Upload a finished sample set: check the very bytes, rule by rule, then enrol the voice, once.
+"""Upload a finished sample set: check the very bytes, rule by rule, host them if need be, then enrol, once.
 
-Order: usage (vendor, address, key, consent file), then the set and its files, then every rule of the
-vendor, then the consent itself, then the ledger. A dry run stops after the rules: it sends nothing and
-needs no key and no consent.
+Order: usage (vendor, address, key, consent file), then the set and its files, then every rule of the vendor,
+then the hosting, then the ledger. A dry run stops after the plan: it sends nothing and needs neither key nor
+consent.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-import os
-import shlex
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from pipelines.receipt import keep_preview, note_consent, plan_of, receipt_of, write_receipt
+from pipelines.sampleset import SampleSet, read_samples, read_set, set_folder
+from pipelines.vendors import Vendor, load_vendor
 from pipelines.voices import Wire, account_for, connect
 from prep.errors import ConfigError, PrepError
-from prep.providers.base import Account, EnrolRequest, Provider, RuleCheck, SampleFile
+from prep.hosting import KINDS, open_hosting
+from prep.providers import PROVIDERS, provider_class
+from prep.providers.account import Account
+from prep.providers.base import EnrolRequest, Provider, RuleCheck
 from prep.providers.consent import Consent
 from prep.providers.consent import read as read_consent
 from prep.providers.enrol import enrol_once
-from prep.providers.ledger import Enrolment, Ledger, Plan
-
-MAX_FILE_BYTES = 200_000_000
-"""A file larger than this is not read at all; no vendor takes a tenth of it."""
+from prep.providers.http import LOOPBACK
+from prep.providers.ledger import Ledger, Plan
+from prep.providers.publish import Publisher
 
 
 class RulesBroken(PrepError):
@@ -42,7 +46,11 @@ class RulesBroken(PrepError):
 
 @dataclass(frozen=True)
 class UploadJob:
-    """One upload as asked for; `directory` is the run folder that has `vendors/VENDOR/set.json`."""
+    """One upload as asked for; `directory` is the run folder that has `vendors/VENDOR/set.json`.
+
+    `options` are the vendor's own fields; `region` among them chooses the address. `hosting` is the
+    `--hosting` text, or empty.
+    """
 
     directory: Path
     vendor: str
@@ -51,60 +59,48 @@ class UploadJob:
     options: Mapping[str, str] = field(default_factory=dict)
     base_url: str | None = None
     dry_run: bool = False
+    hosting: str = ""
 
     @property
     def set_folder(self) -> Path:
         """Where `set.json`, its audio files and the receipt lie."""
-        return self.directory / "vendors" / self.vendor
+        return set_folder(self.directory, self.vendor)
 
     @property
     def voice_name(self) -> str:
         """The name without blanks around it, Unicode composed, so that it equals what a vendor echoes."""
         return unicodedata.normalize("NFC", self.name.strip())
 
+    @property
+    def own_options(self) -> dict[str, str]:
+        """The vendor's own fields, without the region."""
+        return {key: value for key, value in self.options.items() if key != "region"}
+
+    @property
+    def instead(self) -> str:
+        """What stands for the set, where the vendor takes something else and it was given."""
+        option = provider_class(self.vendor).capabilities.instead_of_set
+        return self.options.get(option, "") if option else ""
+
 
 @dataclass(frozen=True)
 class UploadResult:
     """`state`: `dry-run`, `enrolled`, `adopted` (made by an upload whose answer was lost), or `already`.
 
-    `checks` has every rule. `plan` says what would be, or was, sent. `receipt` is None after a dry run.
+    `checks` has every rule. `plan` says what would be, or was, sent. `receipt` is None after a dry run. `left`
+    tells of hosted files that are still there, one sentence each.
     """
 
     state: Literal["dry-run", "enrolled", "adopted", "already"]
     checks: tuple[RuleCheck, ...]
     plan: Mapping[str, Any]
     receipt: Mapping[str, Any] | None = None
+    left: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """No rule is broken (advice aside)."""
         return not any(check.blocks for check in self.checks)
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class _Problem(_Model):
-    rule: str
-    measured: float | str | None = None
-    limit: float | str | None = None
-    unit: str = ""
-    fix: str = ""
-
-
-class _SetClip(_Model):
-    file: str
-    bytes: int
-    sha256: str
-    text: str | None = None
-
-
-class _Set(_Model):
-    vendor: str
-    satisfied: bool
-    problems: tuple[_Problem, ...] = ()
-    clips: tuple[_SetClip, ...]
 
 
 def upload(
@@ -119,40 +115,76 @@ def upload(
     `today` is the day the consent is held against; None = the local date.
 
     Raises:
-        ConfigError: key, consent, set or address missing or wrong.
+        ConfigError: key, consent, set, hosting or address missing or wrong.
         RulesBroken: the set or a file breaks a rule (a dry run returns them instead).
         LedgerBusy: another upload works on this folder.
         ProviderError: what the vendor said; OutcomeUnknown where nobody can tell whether the voice was made.
     """
-    account = account_for(job.vendor, job.base_url, wire)
+    wire, vendor = wire or Wire(), vendor_to_upload(job)
+    account = account_for(job.vendor, job.base_url, wire, job.options.get("region", ""))
     consent = None if job.dry_run else _usable_consent(job, account, today or datetime.date.today())
-    request, checks = read_request(job)
+    listing = None if job.instead else read_set(job.directory, job.vendor)
+    request, checks = read_request(job, vendor, listing)
     with connect(account, wire) as provider:
+        by_url = bool(job.hosting) and "url" in provider.capabilities.delivery and listing is not None
+        request = replace(request, by_url=by_url)
         checks += provider.validate(request)
-        plan = _plan_of(account, provider, request)
+        plan = plan_of(account, provider, vendor, request, _hosting(job, wire) if by_url else "")
         if job.dry_run or consent is None:
             return UploadResult("dry-run", checks, plan)
         if any(check.blocks for check in checks):
             raise RulesBroken(checks)
-        backoff = (wire or Wire()).backoff
-        ledger_plan = Plan(job.vendor, account.fingerprint, request, consent.summary)
+        if provider.capabilities.needs_url and listing is not None and not by_url:
+            raise ConfigError(_no_hosting(job, vendor, listing))
+        ledger_plan = Plan(job.vendor, account.fingerprint, request, consent.summary, job.instead)
         with Ledger.open(job.directory / "uploads.sqlite", observe) as ledger:
-            before = ledger.latest(ledger_plan)
-            enrolment = enrol_once(provider, ledger, ledger_plan, backoff)
-            text = enrolment.receipt or _receipt(job, provider, account, ledger_plan, enrolment)
-            if not enrolment.receipt:
-                ledger.keep_receipt(enrolment, text)
-            _write_atomically(job.set_folder / "receipt.json", text)
-            observe("receipt")
+            result = _enrolled(job, wire, account, provider, ledger, ledger_plan, checks, plan)
+        note_consent(job.directory, _clip_ids(listing), consent.summary)
+        observe("consent")
+    return result
+
+
+def vendor_to_upload(job: UploadJob) -> Vendor:
+    """The vendor, if voxprep can enrol there; ConfigError says where its files go by hand otherwise."""
+    vendor = load_vendor(job.vendor)
+    if not vendor.upload or job.vendor not in PROVIDERS:
+        files = f"take the files in {job.set_folder} to {vendor.console}"
+        raise ConfigError(f"{vendor.title}: voxprep prepares samples for it and does not upload; {files}")
+    return vendor
+
+
+def _enrolled(
+    job: UploadJob,
+    wire: Wire,
+    account: Account,
+    provider: Provider,
+    ledger: Ledger,
+    plan: Plan,
+    checks: tuple[RuleCheck, ...],
+    shown: Mapping[str, Any],
+) -> UploadResult:
+    here = (urlsplit(account.base_url).hostname or "") in LOOPBACK
+    open_host = partial(open_hosting, environ=wire.environ, backoff=wire.backoff)
+    publisher = Publisher(job.hosting if plan.request.by_url else "", open_host, public=not here)
+    before = ledger.latest(plan)
+    enrolment = enrol_once(provider, ledger, plan, wire.backoff, publisher)
+    text = enrolment.receipt or receipt_of(job.directory, shown, provider, enrolment, plan, ledger, publisher.left)
+    if not enrolment.receipt:
+        ledger.keep_receipt(enrolment, text)
+    write_receipt(job.set_folder / "receipt.json", text)
+    ledger.observe("receipt")
+    if not provider.capabilities.keeps_voices:
+        keep_preview(job.set_folder, provider, enrolment.voice_id)
     already = before is not None and before.state == "ready"
     state: Literal["enrolled", "adopted", "already"] = (
         "already" if already else "adopted" if enrolment.adopted else "enrolled"
     )
-    return UploadResult(state, checks, plan, json.loads(text))
+    return UploadResult(state, checks, shown, json.loads(text), tuple(publisher.left))
 
 
 def _usable_consent(job: UploadJob, account: Account, today: datetime.date) -> Consent:
-    account.needed_key()
+    if not account.has_key:
+        account.needed_key()
     if job.consent is None:
         raise ConfigError("an upload needs a consent record: --consent FILE; make one with `voxprep consent new`")
     consent = read_consent(job.consent)
@@ -162,108 +194,33 @@ def _usable_consent(job: UploadJob, account: Account, today: datetime.date) -> C
     return consent
 
 
-def read_request(job: UploadJob) -> tuple[EnrolRequest, tuple[RuleCheck, ...]]:
-    """The request with the bytes to be sent in memory, and what is to be said of the set and its files.
-
-    Raises:
-        ConfigError: no set for this vendor, one that cannot be read, or one that names files outside its
-        folder.
-    """
-    listing = _read_set(job)
-    unmet = [
-        RuleCheck(row.rule, False, row.measured, row.limit, row.unit, row.fix, where="set.json")
-        for row in listing.problems
-    ]
-    fix = "" if listing.satisfied else f"run `voxprep prepare --for {job.vendor}` with more or better recordings"
-    checks = [
-        RuleCheck("set satisfied", listing.satisfied, str(listing.satisfied).lower(), "true", fix=fix),
-        *unmet,
-    ]
-    samples = []
-    for clip in listing.clips:
-        sample = SampleFile.of(Path(clip.file), _read_clip(job, clip), clip.text or "")
-        checks += _unchanged(clip, sample, job.vendor)
-        samples.append(sample)
-    return EnrolRequest(job.voice_name, tuple(samples), dict(job.options)), tuple(checks)
+def read_request(
+    job: UploadJob, vendor: Vendor, listing: SampleSet | None
+) -> tuple[EnrolRequest, tuple[RuleCheck, ...]]:
+    """The request with the bytes to be sent in memory, and what is to be said of the set and its files."""
+    if listing is None:
+        return EnrolRequest(job.voice_name, (), job.own_options), ()
+    listen = any(limit.rule in ("pause_s", "speech_s") for limit in vendor.limit)
+    samples, checks = read_samples(job.directory, listing, listen)
+    return EnrolRequest(job.voice_name, samples, job.own_options), checks
 
 
-def _read_set(job: UploadJob) -> _Set:
-    path = job.set_folder / "set.json"
-    try:
-        listing = _Set.model_validate_json(path.read_bytes())
-    except OSError as error:
-        hint = f"run `voxprep prepare ... --for {job.vendor} --out {shlex.quote(str(job.directory))}` first"
-        raise ConfigError(f"{path} cannot be read ({error.strerror}); {hint}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ConfigError(f"{path}: {'.'.join(str(step) for step in first['loc'])}: {first['msg']}") from error
-    if listing.vendor != job.vendor:
-        raise ConfigError(f"{path} is a set for {listing.vendor}, not for {job.vendor}")
-    return listing
+def _hosting(job: UploadJob, wire: Wire) -> str:
+    """Where samples will be hosted, who can read them there and for how long; ConfigError where they cannot be."""
+    with closing(open_hosting(job.hosting, wire.environ, backoff=wire.backoff)) as host:
+        return f"{host.spec}: {host.promise}"
 
 
-def _read_clip(job: UploadJob, clip: _SetClip) -> bytes:
-    """The file's bytes; empty where it is missing or absurdly large, which `_unchanged` then reports."""
-    folder = job.set_folder.resolve()
-    path = (folder / clip.file).resolve()
-    if not path.is_relative_to(folder):
-        raise ConfigError(f"{job.set_folder / 'set.json'} names {clip.file!r}, which lies outside its folder")
-    try:
-        return path.read_bytes() if path.stat().st_size <= MAX_FILE_BYTES else b""
-    except OSError:
-        return b""
+def _no_hosting(job: UploadJob, vendor: Vendor, listing: SampleSet) -> str:
+    files = ", ".join(str(job.set_folder / clip.file) for clip in listing.clips)
+    return (
+        f"{vendor.title} takes samples only by URL: add --hosting with one of {'; '.join(KINDS.values())};"
+        f" or give {files} to {vendor.console} yourself"
+    )
 
 
-def _unchanged(clip: _SetClip, sample: SampleFile, vendor: str) -> list[RuleCheck]:
-    fix = f"the file was changed or lost since it was prepared; run `voxprep prepare --for {vendor}` again"
-    same_size = sample.n_bytes == clip.bytes
-    same = sample.sha256 == clip.sha256
-    return [
-        RuleCheck("size as prepared", same_size, sample.n_bytes, clip.bytes, "bytes", fix, clip.file),
-        RuleCheck("bytes as prepared", same, sample.sha256, clip.sha256, "sha256", fix, clip.file),
-    ]
-
-
-def _plan_of(account: Account, provider: Provider, request: EnrolRequest) -> dict[str, Any]:
-    """What an upload sends: for a dry run to show."""
-    return {
-        "vendor": account.vendor,
-        "base_url": account.base_url,
-        "name": request.name,
-        "delivery": provider.capabilities.delivery[0],
-        "files": [sample.path.name for sample in request.samples],
-        "audio_bytes": sum(sample.n_bytes for sample in request.samples),
-        "audio_s": round(sum(sample.duration_s or 0.0 for sample in request.samples), 3),
-        "can_be_deleted": provider.capabilities.can_delete,
-        "delete_by_hand": provider.capabilities.delete_by_hand,
-    }
-
-
-def _receipt(job: UploadJob, provider: Provider, account: Account, plan: Plan, enrolment: Enrolment) -> str:
-    call = f"voxprep voices say --provider {job.vendor} {shlex.quote(enrolment.voice_id)}"
-    facts = {
-        **_plan_of(account, provider, plan.request),
-        "voice_id": enrolment.voice_id,
-        "enrolment_id": enrolment.id,
-        "attempt": enrolment.attempt,
-        "adopted": enrolment.adopted,
-        "ready_at": enrolment.updated_at,
-        "account": plan.account,
-        "consent": dict(plan.consent),
-        "options": dict(plan.request.options),
-        "sha256": plan.digests,
-        "say": {
-            "voxprep": f"{call} 'Hello, this is my voice.' --out hello.mp3",
-            "curl": provider.say_call(enrolment.voice_id),
-        },
-    }
-    return json.dumps(facts, ensure_ascii=False, indent=2) + "\n"
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+def _clip_ids(listing: SampleSet | None) -> frozenset[str]:
+    return frozenset(name for clip in listing.clips for name in clip.clip_ids) if listing else frozenset()
 
 
 def check_row(check: RuleCheck) -> dict[str, Any]:

@@ -508,7 +508,8 @@ def read_header(data: bytes) -> Header:
         raise ValueError(str(error)) from error
 
 
-def read_mono(path: Path) -> tuple[Samples, int]:
-    """A finished clip, whole: float32 `(n,)` (first channel) and its rate."""
-    data, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+def read_mono(file: Path | bytes) -> tuple[Samples, int]:
+    """A finished clip (a path, or its bytes), whole: float32 `(n,)` (first channel) and its rate."""
+    source = io.BytesIO(file) if isinstance(file, bytes) else file
+    data, rate_hz = soundfile.read(source, dtype="float32", always_2d=True)
     return np.ascontiguousarray(data[:, 0]), int(rate_hz)

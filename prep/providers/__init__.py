@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import importlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
 
 from prep.errors import ConfigError
 
 if TYPE_CHECKING:
     import httpx
 
-    from prep.providers.base import Account, Provider
+    from prep.providers.account import Account
+    from prep.providers.base import Provider
     from prep.providers.http import Backoff
+    from prep.providers.limits import VendorLimit
 
-    Opener = Callable[[Account, httpx.Client, Backoff], Provider]
+    Opener = Callable[[Account, httpx.Client, Backoff, Sequence[VendorLimit]], Provider]
     """What a provider class is when called."""
 
-
-def _qhaigc() -> type[Provider]:
-    from prep.providers.qhaigc import Qhaigc
-
-    return Qhaigc
-
-
-PROVIDERS: dict[str, Callable[[], type[Provider]]] = {"qhaigc": _qhaigc}
-"""Vendor name -> function that imports and returns its class."""
+PROVIDERS: dict[str, str] = {
+    "ai302": "Ai302",
+    "kling": "Kling",
+    "qhaigc": "Qhaigc",
+    "qiniu": "Qiniu",
+    "qwen": "Qwen",
+}
+"""Vendor name, which is also its module's -> its class."""
 
 
 def provider_class(vendor: str) -> type[Provider]:
@@ -35,10 +37,11 @@ def provider_class(vendor: str) -> type[Provider]:
     """
     if vendor not in PROVIDERS:
         raise ConfigError(f"no vendor named {vendor!r}; there are: {', '.join(sorted(PROVIDERS))}")
-    return PROVIDERS[vendor]()
+    module = importlib.import_module(f"prep.providers.{vendor}")
+    return cast("type[Provider]", getattr(module, PROVIDERS[vendor]))
 
 
-def open_provider(vendor: str, account: Account, client: httpx.Client, backoff: Backoff) -> Provider:
-    """A vendor opened for one account over one HTTP client (which stays the caller's to close)."""
-    opener: Opener = provider_class(vendor)
-    return opener(account, client, backoff)
+def open_provider(account: Account, client: httpx.Client, backoff: Backoff, limits: Sequence[VendorLimit]) -> Provider:
+    """The account's vendor, held to these limits, over one HTTP client (which stays the caller's to close)."""
+    opener: Opener = provider_class(account.vendor)
+    return opener(account, client, backoff, limits)

@@ -1,9 +1,9 @@
 """What a vendor is to us: frozen values and one protocol.
 
 A provider turns an `EnrolRequest` into a `Voice`. It knows its vendor's wire format and nothing of configs,
-ledgers or the command line. Every remote step runs inside `journal.step(...)`, so that whoever keeps the
-journal can write it down before and after it happens; a provider with several steps (slot, train, poll)
-opens one per step.
+ledgers or the command line; the vendor's limits are handed to it. Every remote step runs inside
+`journal.step(...)`, so that whoever keeps the journal can write it down before and after it happens; a
+provider with several steps (slot, train) opens one per step, and asks the journal what earlier ones gave.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
-from prep.errors import ConfigError, ProviderFailure, Refused
+from prep.errors import ProviderFailure, Refused
 
 Value = float | str | None
 """A measured value or a limit: a number in the stated unit, a word, or None where there is none."""
@@ -25,28 +25,62 @@ Value = float | str | None
 class Capabilities:
     """What a vendor takes and offers.
 
-    `delivery` lists how audio may travel, the preferred way first. `options` maps the vendor's own fields
-    that a user may set to one line of help each. `can_delete=False` goes with a sentence in
-    `delete_by_hand`.
+    Args:
+        delivery: how audio may travel, the preferred way first.
+        options: the vendor's own fields a user may set, each with one line of help; `say_options`: those of
+            speech.
+        lookup: how a voice whose answer was lost is found again: by a `token` that only this enrolment has,
+            by its `name`, which others may have chosen too, or not at all (`none`).
+        regions: region -> base URL; the first one is the default.
+        key_variables: the vendor's own names of the environment variable with the key.
+        settings: what of the wire format a user may set otherwise (VOXPREP_<VENDOR>_<NAME>), with help.
+        instead_of_set: an option that stands for the samples (Kling: a video of its own), or empty.
+        keeps_voices: False where the outcome is a piece of speech, not a voice (302.AI).
+        can_delete, can_say: False goes with a sentence in `delete_by_hand`, `say_by_hand`.
     """
 
-    clips_min: int
-    clips_max: int
-    takes_text: Literal["required", "optional", "no"]
     delivery: tuple[Literal["multipart", "url", "data_url"], ...]
     options: Mapping[str, str]
+    lookup: Literal["token", "name", "none"]
+    regions: Mapping[str, str]
+    say_options: Mapping[str, str] = field(default_factory=dict)
+    key_variables: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    instead_of_set: str = ""
+    keeps_voices: bool = True
     can_list: bool = True
+    can_list_presets: bool = False
     can_say: bool = True
+    say_by_hand: str = ""
     can_delete: bool = True
     delete_by_hand: str = ""
+
+    @property
+    def needs_url(self) -> bool:
+        """Whether the vendor takes samples only by URL."""
+        return set(self.delivery) == {"url"}
+
+
+@dataclass(frozen=True)
+class Poll:
+    """When to ask how training goes: `start_s` apart, growing by half up to `cap_s`, for `deadline_s`."""
+
+    start_s: float = 2.0
+    cap_s: float = 15.0
+    deadline_s: float = 300.0
+    factor: float = 1.5
 
 
 @dataclass(frozen=True)
 class SampleFile:
     """One finished audio file and the words in it; `data` is exactly what will be sent.
 
-    `duration_s`, `sample_rate` (Hz) and `channels` are measured on `data` where it can be read as audio,
-    else None.
+    Args:
+        duration_s, sample_rate, channels: measured on `data` where it can be read as audio (s, Hz), else None.
+        text_confidence: how sure the text is, 0..1; None where nobody said.
+        longest_pause_s, longest_speech_s: seconds of the longest pause inside and of the longest stretch of
+            speech without one; None where nobody listened.
+        url: where a vendor can fetch it; empty until it is hosted. May be presigned: never shown.
     """
 
     path: Path
@@ -58,6 +92,10 @@ class SampleFile:
     n_bytes: int
     encoding: str = ""
     data: bytes = field(default=b"", repr=False)
+    text_confidence: float | None = None
+    longest_pause_s: float | None = None
+    longest_speech_s: float | None = None
+    url: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, path: Path, data: bytes, text: str = "") -> SampleFile:
@@ -75,21 +113,41 @@ class SampleFile:
 
 @dataclass(frozen=True)
 class EnrolRequest:
-    """A voice to make: its name, its samples in order, and the vendor's own fields as the user typed them."""
+    """A voice to make: its name as the user gave it, its samples in order, and the vendor's own fields.
+
+    `token` is this enrolment's own mark, hex digits that no other enrolment and no other attempt has; empty
+    while nothing is being enrolled. `by_url`: the samples are, or will be, hosted, and only their URLs sent.
+    """
 
     name: str
     samples: tuple[SampleFile, ...]
     options: Mapping[str, str] = field(default_factory=dict)
+    token: str = ""
+    by_url: bool = False
 
 
 @dataclass(frozen=True)
 class Voice:
-    """A voice as the vendor tells of it: `voice_id` is what speech requests name, `detail` its own fields."""
+    """A voice as the vendor tells of it.
+
+    Args:
+        voice_id: what speech requests name; empty where training has not given it yet.
+        name: as the vendor has it.
+        status: `failed` goes with the vendor's words in `reason`.
+        handle: what `Provider.status` asks by (a task, a slot); by default the voice's id.
+        detail: the vendor's own fields; `url` among them, where there is one, is a sound to listen to.
+    """
 
     voice_id: str
     name: str
     status: Literal["ready", "training", "failed"]
     detail: Mapping[str, str] = field(default_factory=dict)
+    handle: str = ""
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.handle:
+            object.__setattr__(self, "handle", self.voice_id)
 
 
 @dataclass(frozen=True)
@@ -146,20 +204,36 @@ class Journal(Protocol):
         """
         ...
 
+    def recall(self, fact: str) -> str:
+        """The newest value a step of this attempt kept under this name, or empty."""
+        ...
+
 
 class Provider(Protocol):
     """One vendor, opened for one account."""
 
     name: ClassVar[str]
-    default_base_url: ClassVar[str]
     capabilities: ClassVar[Capabilities]
+
+    @property
+    def poll(self) -> Poll:
+        """How to wait for training."""
+        ...
+
+    def sent_name(self, request: EnrolRequest) -> str:
+        """The name the vendor will see: the user's, or one made from it where the vendor's rules forbid that."""
+        ...
 
     def validate(self, request: EnrolRequest) -> tuple[RuleCheck, ...]:
         """Hold the request against every rule of the vendor; sends nothing, needs no key."""
         ...
 
+    def plan(self, request: EnrolRequest) -> tuple[str, ...]:
+        """The requests an upload would send, in order, in words; sends nothing."""
+        ...
+
     def find(self, request: EnrolRequest, journal: Journal) -> Voice | None:
-        """Find the voice this request would have made, or that stands in its way; None only if surely absent.
+        """Find what this request has made so far, or what stands in its way; None only if surely nothing.
 
         Raises:
             ProviderError: the vendor could not be asked, or its answer does not settle the question.
@@ -167,16 +241,28 @@ class Provider(Protocol):
         ...
 
     def enrol(self, request: EnrolRequest, journal: Journal) -> Voice:
-        """Make the voice.
+        """Make the voice, or set its training off; goes on where an earlier call of this attempt stopped.
 
         Raises:
-            Refused, Retryable: surely nothing was made.
+            Refused, Retryable: surely no voice was made, nor is one being made.
             OutcomeUnknown: it may or may not have been made; `find` tells.
         """
         ...
 
-    def list(self) -> tuple[Voice, ...]:
-        """List all voices this account sees."""
+    def status(self, voice: Voice) -> Voice:
+        """Ask once how a voice in training is doing."""
+        ...
+
+    def clean(self, request: EnrolRequest, journal: Journal) -> None:
+        """Remove what an enrolment that failed has left at the vendor; may be called again."""
+        ...
+
+    def list(self, presets: bool = False) -> tuple[Voice, ...]:
+        """List all voices this account made or may use; with `presets` the vendor's own.
+
+        Raises:
+            NotOffered: the vendor has no such list.
+        """
         ...
 
     def show(self, voice_id: str) -> Voice:
@@ -184,15 +270,23 @@ class Provider(Protocol):
         ...
 
     def say(self, voice_id: str, text: str, options: Mapping[str, str]) -> Speech:
-        """Speak `text` with the voice."""
+        """Speak `text` with the voice; `NotOffered` where the vendor has no call that does."""
         ...
 
-    def say_call(self, voice_id: str) -> str:
+    def say_call(self, voice: Voice) -> str:
         """Give a shell command that speaks with the voice; the key is a variable in it, never its value."""
         ...
 
-    def delete(self, voice_id: str) -> None:
-        """Remove the voice; `NotOffered` where the vendor has no such call."""
+    def delete(self, voice_id: str) -> bool:
+        """Remove the voice: True removed, False it was not there; `NotOffered` where there is no such call."""
+        ...
+
+    def ping(self) -> str:
+        """Make a call that costs nothing and changes nothing; says in words what was learned.
+
+        Raises:
+            ProviderError, ConfigError: the key, the region or the address will not do.
+        """
         ...
 
 
@@ -201,58 +295,3 @@ class NotOffered(Refused):
 
     def __init__(self, vendor: str, what: str, by_hand: str) -> None:
         super().__init__(ProviderFailure(vendor, f"{what} is not offered by the API", fix=by_hand))
-
-
-class Secret:
-    """A key that shows itself only when asked: `repr`, `str`, pickling and formatting never give it away.
-
-    Raises:
-        ConfigError: empty, or with characters that cannot stand in an HTTP header; the message names
-        `variable`.
-    """
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str, variable: str = "the key") -> None:
-        text = value.strip()
-        if not text or not all("!" <= letter <= "~" for letter in text):
-            raise ConfigError(f"{variable} is empty or holds blanks or letters that no key has; copy the key again")
-        self._value = text
-
-    def reveal(self) -> str:
-        """The key itself: only for the Authorization header and for hashing."""
-        return self._value
-
-    def redact(self, text: str) -> str:
-        """`text` with every occurrence of the key blotted out (vendors echo keys in refusals)."""
-        return text.replace(self._value, "***")
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    __str__ = __repr__
-
-    def __reduce__(self) -> str:
-        raise TypeError("a Secret is not written anywhere")
-
-
-@dataclass(frozen=True)
-class Account:
-    """Where and as whom to speak to a vendor; without a key only `validate` works."""
-
-    vendor: str
-    base_url: str
-    key: Secret | None
-    key_variable: str
-
-    def needed_key(self) -> Secret:
-        """The key, or ConfigError that names the variable to set."""
-        if self.key is None:
-            raise ConfigError(f"{self.vendor} needs a key: set the environment variable {self.key_variable}")
-        return self.key
-
-    @property
-    def fingerprint(self) -> str:
-        """16 hex digits that tell accounts apart and do not give the key away (salted with vendor, host)."""
-        text = "\0".join(("voxprep account", self.vendor, self.base_url, self.needed_key().reveal()))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -13,7 +13,7 @@ honoured.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ import httpx
 import tenacity
 
 from prep.errors import ConfigError, OutcomeUnknown, ProviderError, ProviderFailure, Refused, Retryable
-from prep.providers.base import Account
+from prep.providers.account import Account, Secret
 
 T = TypeVar("T")
 
@@ -108,7 +108,9 @@ class VendorHttp:
 
     Args:
         read_refusal: turns an answer that is not a success into `Refused` or `Retryable` with the vendor's
-        own words.
+            own words.
+        is_success: tells a success; by default HTTP 2xx. Its ValueError means an unreadable answer.
+        token: what stands behind `Bearer`; by default the account's key. Asked for every request.
     """
 
     def __init__(
@@ -117,11 +119,15 @@ class VendorHttp:
         client: httpx.Client,
         backoff: Backoff,
         read_refusal: Callable[[httpx.Response], ProviderError],
+        is_success: Callable[[httpx.Response], bool] = lambda answer: answer.is_success,
+        token: Callable[[], Secret] | None = None,
     ) -> None:
         self._account = account
         self._client = client
         self._backoff = backoff
         self._read_refusal = read_refusal
+        self._is_success = is_success
+        self._token = token or account.needed_key
 
     def send(
         self,
@@ -153,25 +159,30 @@ class VendorHttp:
         creates: bool,
         content: dict[str, Any],
     ) -> T:
-        headers = {"Authorization": f"Bearer {self._account.needed_key().reveal()}"}
+        token = self._token()
+        headers = {"Authorization": f"Bearer {token.reveal()}"}
         with foreign_errors(self._account.vendor, creates):
             answer = self._client.request(method, self._account.base_url + path, headers=headers, **content)
-            if answer.is_success:
+            if self._is_success(answer):
                 return parse(answer)
-        self._raise_refusal(answer, creates)
+        self._raise_refusal(answer, creates, (token, *self._account.secrets))
 
-    def _raise_refusal(self, answer: httpx.Response, creates: bool) -> NoReturn:
+    def _raise_refusal(self, answer: httpx.Response, creates: bool, secrets: Iterable[Secret]) -> NoReturn:
         error = self._read_refusal(answer)
-        failure = self._redacted(error.failure)
-        if creates and (answer.status_code == 408 or answer.status_code >= 500):
+        failure = error.failure
+        for secret in secrets:
+            failure = replace(failure, message=secret.redact(failure.message), code=secret.redact(failure.code))
+        if creates and _may_be_carried_out(answer.status_code, error):
             raise OutcomeUnknown(failure)
         if isinstance(error, Retryable):
             raise Retryable(failure, retry_after_s(answer))
         raise Refused(failure)
 
-    def _redacted(self, failure: ProviderFailure) -> ProviderFailure:
-        redact = self._account.needed_key().redact
-        return replace(failure, message=redact(failure.message), code=redact(failure.code))
+
+def _may_be_carried_out(status: int, error: ProviderError) -> bool:
+    """Whether a create may have been carried out though its answer is a failure (429 and 4xx say it was not)."""
+    passing_in_the_body = isinstance(error, Retryable) and status < 400
+    return status == 408 or status >= 500 or passing_in_the_body
 
 
 @contextmanager

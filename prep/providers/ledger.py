@@ -1,13 +1,15 @@
 """The upload ledger: every remote step is on disk before and after it happens, so no kill makes two voices.
 
-    planned -> sending -> ready            sending: a create may be on its way; only a look-up tells
-                 |    -> failed            the vendor said no, or made nothing; a re-run is a new attempt
+    planned -> sending -> ready            sending: a create may be on its way, or training goes on
+                 |    -> failed            the vendor said no, or made nothing, and nothing is left there
                  |    -> unknown           the vendor cannot be asked; nothing is sent until it can
 
-An enrolment is identified by vendor, account, name and the files' digests. The file is SQLite in WAL mode,
-or with a rollback journal where the file system refuses WAL, always in exclusive mode: the operating system
-frees the lock when a process dies, and a second upload is told so. Keys are never in it, only a salted hash
-that tells accounts apart.
+An enrolment is identified by vendor, account, name and the files' digests; each attempt at it has a token of
+its own. A re-run after `failed` is a new attempt, unless a create of the failed one was never answered: that
+one might still come to life, so it is gone on with under its own token. The file is SQLite in WAL mode, or
+with a rollback journal where the file system refuses WAL, always in exclusive mode: the operating system frees
+the lock when a process dies, and a second upload is told so. Keys are never in it, only a salted hash that
+tells accounts apart; nor are addresses of hosted files, which may carry a signature, only what removes them.
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ CREATE TABLE IF NOT EXISTS steps (
   n INTEGER PRIMARY KEY, id TEXT NOT NULL, attempt INTEGER NOT NULL, step TEXT NOT NULL, creates INTEGER NOT
   NULL, outcome TEXT NOT NULL CHECK (outcome IN ('begun', 'done', 'refused', 'lost')), facts TEXT NOT NULL
   DEFAULT '', begun_at TEXT NOT NULL, ended_at TEXT NOT NULL DEFAULT '');
+CREATE TABLE IF NOT EXISTS hosted (
+  n INTEGER PRIMARY KEY, id TEXT NOT NULL, attempt INTEGER NOT NULL, spec TEXT NOT NULL, key TEXT NOT NULL,
+  state TEXT NOT NULL CHECK (state IN ('begun', 'there', 'removed', 'kept')), at TEXT NOT NULL);
 """
 LOCK_WAIT_S = 1.0
 
@@ -53,13 +58,15 @@ class LedgerBusy(PrepError):
 class Plan:
     """Who is to be enrolled where: `account` is the salted hash, `digests` the files' sha256 in order.
 
-    `consent` is what is kept of the consent record (its id and summary), by name.
+    `consent` is what is kept of the consent record (its id and summary), by name. `instead` is what stands
+    for the files where there are none (Kling: the id of a video).
     """
 
     vendor: str
     account: str
     request: EnrolRequest
     consent: Mapping[str, str]
+    instead: str = ""
 
     @property
     def digests(self) -> list[str]:
@@ -68,8 +75,9 @@ class Plan:
 
     @property
     def id(self) -> str:
-        """sha256 over vendor, account, name and files; options must not make a second voice."""
+        """sha256 over vendor, account, name and files (or what stands for them); no other option counts."""
         parts = [self.vendor, self.account, self.request.name, *self.digests]
+        parts += [f"instead of files: {self.instead}"] if self.instead else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -85,6 +93,21 @@ class Enrolment:
     message: str
     receipt: str
     updated_at: str
+
+    @property
+    def token(self) -> str:
+        """32 hex digits that belong to this attempt alone."""
+        return hashlib.sha256(f"{self.id} attempt {self.attempt}".encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class HostedRow:
+    """A file put somewhere for a vendor to fetch; `key` removes it again from where `spec` says."""
+
+    n: int
+    spec: str
+    key: str
+    state: Literal["begun", "there", "removed", "kept"]
 
 
 @dataclass(frozen=True)
@@ -138,10 +161,12 @@ class Ledger:
         return None if row is None else Enrolment(row[0], row[1], row[2], row[3], bool(row[4]), *row[5:])
 
     def begin(self, plan: Plan) -> Enrolment:
-        """The attempt to go on with: the unfinished one, else a new one, planned."""
+        """The attempt to go on with: the one that may still be alive at the vendor, else a new one, planned."""
         last = self.latest(plan)
         if last is not None and last.state != "failed":
             return last
+        if last is not None and self.may_exist(last, ("begun", "lost")):
+            return self.settle(plan, "planned")
         now = _now()
         facts = (plan.id, last.attempt + 1 if last else 1, plan.vendor, plan.account, plan.request.name)
         self._write(
@@ -172,12 +197,50 @@ class Ledger:
             (receipt, enrolment.id, enrolment.attempt),
         )
 
-    def may_exist(self, plan: Plan) -> bool:
-        """Whether any attempt began a create that was not surely refused: a voice found now may be ours."""
+    def may_exist(self, enrolment: Enrolment, outcomes: tuple[str, ...] = ("begun", "done", "lost")) -> bool:
+        """Whether this attempt began a create with one of these outcomes: by default, any but refused."""
+        marks = ", ".join("?" * len(outcomes))
         found = self._db.execute(
-            "SELECT 1 FROM steps WHERE id = ? AND creates AND outcome != 'refused' LIMIT 1", (plan.id,)
+            f"SELECT 1 FROM steps WHERE id = ? AND attempt = ? AND creates AND outcome IN ({marks}) LIMIT 1",
+            (enrolment.id, enrolment.attempt, *outcomes),
         )
         return found.fetchone() is not None
+
+    def resolve(self, enrolment: Enrolment) -> None:
+        """The vendor has shown what became of this attempt's creates: none of them is open any more."""
+        self._write(
+            "UPDATE steps SET outcome = 'done' WHERE id = ? AND attempt = ? AND creates"
+            " AND outcome IN ('begun', 'lost')",
+            (enrolment.id, enrolment.attempt),
+        )
+
+    def recall(self, enrolment: Enrolment, fact: str) -> str:
+        """The newest value under this name among the facts of this attempt's steps, or empty."""
+        rows = self._db.execute(
+            "SELECT facts FROM steps WHERE id = ? AND attempt = ? AND facts != '' ORDER BY n DESC",
+            (enrolment.id, enrolment.attempt),
+        )
+        known = (json.loads(row[0]) for row in rows)
+        return str(next((facts[fact] for facts in known if fact in facts), ""))
+
+    def begin_hosting(self, enrolment: Enrolment, spec: str, key: str) -> int:
+        """Write down that a file is about to be put at `key`; gives the row's number."""
+        row = (enrolment.id, enrolment.attempt, spec, key, _now())
+        number = self._write(
+            "INSERT INTO hosted (id, attempt, spec, key, state, at) VALUES (?, ?, ?, ?, 'begun', ?)", row
+        )
+        self.observe("host:begun")
+        return number
+
+    def note_hosted(self, number: int, key: str, state: Literal["there", "removed", "kept"]) -> None:
+        """Write down what became of a hosted file (`kept`: it cannot be removed)."""
+        self._write("UPDATE hosted SET key = ?, state = ?, at = ? WHERE n = ?", (key, state, _now(), number))
+        self.observe(f"host:{state}")
+
+    def hosted(self, plan: Plan) -> list[HostedRow]:
+        """Every file hosted for this enrolment, by any attempt, in order."""
+        rows = self._db.execute("SELECT n, spec, key, state FROM hosted WHERE id = ? ORDER BY n", (plan.id,))
+        return [HostedRow(*row) for row in rows]
 
     def steps(self, plan: Plan) -> list[StepRow]:
         """All steps of all attempts, in order."""
@@ -235,6 +298,10 @@ class LedgerJournal:
         self._ledger.observe(f"{name}:answered")
         self._ledger._end_step(number, "done", facts)
         self._ledger.observe(f"{name}:done")
+
+    def recall(self, fact: str) -> str:
+        """The newest value of a fact in this attempt; see `prep.providers.base.Journal`."""
+        return self._ledger.recall(self._enrolment, fact)
 
 
 def prefer_wal(connection: sqlite3.Connection) -> str:

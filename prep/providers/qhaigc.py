@@ -12,83 +12,78 @@ import json
 import re
 import shlex
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import httpx
 
 from prep.errors import ConfigError, OutcomeUnknown, ProviderError, ProviderFailure, Refused
+from prep.providers.account import Account
 from prep.providers.base import (
-    Account,
     Capabilities,
     EnrolRequest,
     Journal,
     NotOffered,
+    Poll,
     RuleCheck,
-    SampleFile,
     Speech,
     Voice,
 )
 from prep.providers.http import Backoff, VendorHttp, by_status, vendor_words
+from prep.providers.limits import Rule, VendorLimit, highest
+from prep.providers.rules import judge, name_within, options_known
 
-DOCUMENT = 'Qhaigc "Create voice model" document, 2026'
-ASSUMED = "assumed, stated nowhere, 2026"
-AGAIN = "run `voxprep prepare --for qhaigc` again"
 LIST_PATHS = ("/v1/audio/voices", "/v1/voice/models/list")
 SPEECH_MODEL = "qhai-tts"
 FORMATS = ("mp3", "wav", "opus")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What Qhaigc says of samples, in seconds, Hz and bytes; the two upper bounds are assumed, and advise.
-
-    Length, rate and channels are worded as advice in the document; they stop an upload all the same, as a
-    worse voice cannot be deleted again.
-    """
-
-    clips: tuple[int, int] = (2, 3)
-    min_s: float = 10.0
-    max_s: float = 30.0
-    rates_hz: tuple[int, ...] = (16000, 24000)
-    max_bytes: int = 10_000_000
-    max_speech_chars: int = 4096
 
 
 class Qhaigc:
     """One Qhaigc account; `prep.providers.base.Provider` says what each method promises."""
 
     name: ClassVar[str] = "qhaigc"
-    default_base_url: ClassVar[str] = "https://api.qhaigc.net"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        clips_min=2,
-        clips_max=3,
-        takes_text="required",
         delivery=("multipart",),
         options={
             "contact_email": "where Qhaigc may write to you; needed unless public=true",
             "public": "true: every Qhaigc user may use the voice; false (default): only this account",
             "description": "a short description of style or use",
         },
+        say_options={"response_format": "mp3 (default), wav or opus", "speed": "1.0 = as is"},
+        lookup="name",
+        regions={"cn": "https://api.qhaigc.net", "hk": "https://api-hk.qhaigc.net"},
+        key_variables=("QHAIGC_API_KEY",),
         can_delete=False,
         delete_by_hand="remove it in the Qhaigc web console, or write to support@qhaigc.net",
     )
 
-    def __init__(self, account: Account, client: httpx.Client, backoff: Backoff, limits: Limits | None = None) -> None:
+    def __init__(self, account: Account, client: httpx.Client, backoff: Backoff, limits: Sequence[VendorLimit]) -> None:
         self._account = account
-        self._limits = limits or Limits()
+        self._limits = limits
         self._http = VendorHttp(account, client, backoff, read_refusal)
+
+    @property
+    def poll(self) -> Poll:
+        """Never used: the answer to the create means done."""
+        return Poll()
+
+    def sent_name(self, request: EnrolRequest) -> str:
+        """The name as it is: any is allowed."""
+        return name_within(request.name, self._limits)
 
     def validate(self, request: EnrolRequest) -> tuple[RuleCheck, ...]:
         """Every rule, the request's own first, then file by file."""
-        checks = [
-            *_request_rules(request, self._limits),
-            *_option_rules(request.options, self.capabilities.options),
-        ]
-        for sample in request.samples:
-            checks += _sample_rules(sample, self._limits)
-        return tuple(checks)
+        skip = frozenset[Rule]({"base64_bytes"})
+        checks = judge(request, self._limits, self.name, self.sent_name(request), skip)
+        return (*checks, *_option_rules(request.options, self.capabilities.options))
+
+    def plan(self, request: EnrolRequest) -> tuple[str, ...]:
+        """Look through the list, create."""
+        size = sum(sample.n_bytes for sample in request.samples)
+        return (
+            f"GET {LIST_PATHS[0]} (is the name taken?)",
+            f"POST /v1/voice/model with {len(request.samples)} files, {size} bytes, and their texts",
+        )
 
     def enrol(self, request: EnrolRequest, journal: Journal) -> Voice:
         """POST the documented form: text parts first, then the files in the order of their texts."""
@@ -118,8 +113,17 @@ class Qhaigc:
                 raise OutcomeUnknown(ProviderFailure(self.name, said, fix="look in the Qhaigc web console"))
         return found
 
-    def list(self) -> tuple[Voice, ...]:
+    def status(self, voice: Voice) -> Voice:
+        """As it is: a voice is ready at once."""
+        return voice
+
+    def clean(self, request: EnrolRequest, journal: Journal) -> None:
+        """Nothing to do: a create that was refused leaves nothing."""
+
+    def list(self, presets: bool = False) -> tuple[Voice, ...]:
         """All voices the list shows: this account's and public ones."""
+        if presets:
+            raise NotOffered(self.name, "a list of preset voices apart", "the list without --presets has public ones")
         return self._listing()[0]
 
     def show(self, voice_id: str) -> Voice:
@@ -132,19 +136,24 @@ class Qhaigc:
 
     def say(self, voice_id: str, text: str, options: Mapping[str, str]) -> Speech:
         """Speak; options: `response_format` mp3 (default), wav or opus; `speed`, 1.0 = as is."""
-        body = speech_body(voice_id, text, options, self._limits.max_speech_chars)
+        most = highest(tuple(self._limits), "say_chars")
+        body = speech_body(voice_id, text, options, int(most) if most is not None else len(text))
         return self._http.send("POST", "/v1/audio/speech", _speech, json=body)
 
-    def say_call(self, voice_id: str) -> str:
+    def say_call(self, voice: Voice) -> str:
         """A curl command; the key stays a variable."""
-        body = json.dumps(speech_body(voice_id, "Hello, this is my voice.", {}, 4096), ensure_ascii=False)
+        body = json.dumps(speech_body(voice.voice_id, "Hello, this is my voice.", {}, 4096), ensure_ascii=False)
         url = shlex.quote(f"{self._account.base_url}/v1/audio/speech")
         auth = f'-H "Authorization: Bearer ${self._account.key_variable}"'
         return f"curl -sS {url} {auth} -H 'Content-Type: application/json' -d {shlex.quote(body)} -o hello.mp3"
 
-    def delete(self, voice_id: str) -> None:
+    def delete(self, voice_id: str) -> bool:
         """Never possible here: raises NotOffered with the way by hand."""
         raise NotOffered(self.name, f"deleting {voice_id!r}", self.capabilities.delete_by_hand)
+
+    def ping(self) -> str:
+        """List the voices: free."""
+        return f"the key works; {len(self.list())} voice(s), public ones included"
 
     def _listing(self) -> tuple[tuple[Voice, ...], int]:
         first, second = LIST_PATHS
@@ -220,53 +229,16 @@ def _speech(answer: httpx.Response) -> Speech:
     return Speech(answer.content, media_type)
 
 
-def _request_rules(request: EnrolRequest, limits: Limits) -> list[RuleCheck]:
-    low, high = limits.clips
-    count = len(request.samples)
-    name = request.name.strip()
-    named = bool(name) and name.isprintable()
-    fix = f"{AGAIN}; it chooses two or three clips"
-    return [
-        RuleCheck("voice name given", named, name, "not empty, printable", fix="give one with --name"),
-        RuleCheck("number of clips", low <= count <= high, count, f"{low}-{high}", "clips", fix),
-    ]
-
-
 def _option_rules(options: Mapping[str, str], known: Mapping[str, str]) -> list[RuleCheck]:
-    unknown = sorted(set(options) - set(known))
-    names = ", ".join(known)
     public = options.get("public", "false")
     email = options.get("contact_email", "")
     reachable = public == "true" or "@" in email.strip("@ ")
     mail_fix = "add --option contact_email=you@example.com (or public=true: then everybody may use the voice)"
     return [
-        RuleCheck("options known", not unknown, ", ".join(unknown), names, fix=f"use only {names}"),
+        options_known(options, known),
         RuleCheck("public", public in ("true", "false"), public, "true or false", fix="--option public=false"),
         RuleCheck("contact e-mail for a private voice", reachable, email, "an e-mail address", fix=mail_fix),
     ]
-
-
-def _sample_rules(sample: SampleFile, limits: Limits) -> list[RuleCheck]:
-    kind, seconds, rate = sample.encoding, sample.duration_s or 0.0, sample.sample_rate
-    rates = " or ".join(str(rate_hz) for rate_hz in limits.rates_hz)
-    n_letters, low, high, most = len(sample.text.strip()), limits.min_s, limits.max_s, limits.max_bytes
-    longer = f"join clips or take a longer one: {AGAIN}"
-    words = "transcribe it: every clip needs its exact words"
-    documented = [
-        RuleCheck("WAV file", kind.startswith("WAV"), kind or "not audio", "WAV", "", AGAIN),
-        RuleCheck("shortest length", seconds >= low, seconds, low, "s", longer),
-        RuleCheck("sample rate", rate in limits.rates_hz, rate, rates, "Hz", AGAIN),
-        RuleCheck("mono", sample.channels == 1, sample.channels, 1, "channels", AGAIN),
-        RuleCheck("text of the clip", n_letters > 0, n_letters, 1, "letters", words),
-    ]
-    assumed = [
-        RuleCheck("16-bit samples", kind.endswith("PCM_16"), kind, "PCM_16", "", AGAIN),
-        RuleCheck("longest length", seconds <= high, seconds, high, "s", AGAIN, advised=True),
-        RuleCheck("file size", sample.n_bytes <= most, sample.n_bytes, most, "bytes", AGAIN, advised=True),
-    ]
-    named = [replace(check, source=DOCUMENT) for check in documented]
-    named += [replace(check, source=ASSUMED) for check in assumed]
-    return [replace(check, where=sample.path.name) for check in named]
 
 
 _FIXES: tuple[tuple[int, str, str, str], ...] = (
@@ -274,8 +246,8 @@ _FIXES: tuple[tuple[int, str, str, str], ...] = (
     (401, "", "a valid key", "set VOXPREP_QHAIGC_API_KEY to a current key of this account and address"),
     (400, "exist", "a voice name is unique", "choose another --name; no API call removes the old voice"),
     (400, "contact_email", "private voices need an e-mail", "add --option contact_email=you@example.com"),
-    (400, "audio_files", "2-3 mono WAV clips of 10 s or more, 16 or 24 kHz", AGAIN),
-    (400, "reference_texts", "one exact text per clip", AGAIN),
+    (400, "audio_files", "2-3 mono WAV clips of 10 s or more, 16 or 24 kHz", "prepare the set for qhaigc again"),
+    (400, "reference_texts", "one exact text per clip", "prepare the set for qhaigc again"),
     (413, "", "the request is too large", "use shorter clips"),
     (429, "", "not too many requests", "wait, then run the same command again"),
 )

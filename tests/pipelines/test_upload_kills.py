@@ -26,6 +26,7 @@ POINTS = {
     "create:begun": (0, "enrolled"),
     "create:answered": (1, "adopted"),
     "create:done": (1, "adopted"),
+    "voice:begun": (1, "adopted"),
     "ready": (1, "already"),
     "receipt": (1, "already"),
 }

@@ -2,7 +2,7 @@
 
 import pytest
 import soundfile
-from upload_kit import good_run, job, wire
+from upload_kit import good_run, job, where, wire
 
 from pipelines.sandbox.app import running
 from pipelines.upload import upload
@@ -19,33 +19,33 @@ def here(tmp_path_factory):
 
 
 def test_list_and_show(here):
-    (voice,) = list_voices("qhaigc", wire=wire(here))
+    (voice,) = list_voices(where(here))
     assert (voice.voice_id, voice.status, voice.detail["public"]) == ("Ann", "ready", "public")
-    assert show_voice("qhaigc", "Ann", wire=wire(here)) == voice
+    assert show_voice(where(here), "Ann") == voice
     with pytest.raises(Refused, match="no voice named"):
-        show_voice("qhaigc", "Bob", wire=wire(here))
+        show_voice(where(here), "Bob")
 
 
 @pytest.mark.parametrize(("ending", "form"), [(".wav", "WAV"), (".mp3", "MP3"), (".opus", "OGG"), ("", "MP3")])
 def test_the_files_ending_names_the_format(here, tmp_path, ending, form):
-    out = say("qhaigc", Saying("Ann", "Hello", tmp_path / f"hello{ending}"), wire=wire(here))
+    out = say(where(here), Saying("Ann", "Hello", tmp_path / f"hello{ending}"))
     with soundfile.SoundFile(out) as sound:
         assert (sound.format, round(sound.frames / sound.samplerate, 1)) == (form, 10.5)
 
 
 def test_what_cannot_be_said(here, tmp_path):
     with pytest.raises(ConfigError, match="response_format"):
-        say("qhaigc", Saying("Ann", "Hello", tmp_path / "hello.flac"), wire=wire(here))
+        say(where(here), Saying("Ann", "Hello", tmp_path / "hello.flac"))
     with pytest.raises(ConfigError, match="no folder"):
-        say("qhaigc", Saying("Ann", "Hello", tmp_path / "no" / "hello.wav"), wire=wire(here))
+        say(where(here), Saying("Ann", "Hello", tmp_path / "no" / "hello.wav"))
     with pytest.raises(Refused, match="nobody"):
-        say("qhaigc", Saying("nobody", "Hello", tmp_path / "hello.wav"), wire=wire(here))
+        say(where(here), Saying("nobody", "Hello", tmp_path / "hello.wav"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_delete_says_how_by_hand(here):
     with pytest.raises(NotOffered, match=r"support@qhaigc\.net"):
-        delete_voice("qhaigc", "Ann", wire=wire(here))
+        delete_voice(where(here), "Ann")
 
 
 def test_where_address_and_key_come_from():

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from prep.errors import ConfigError, OutcomeUnknown, ProviderFailure, Refused, Retryable
-from prep.providers.base import Account, Secret
+from prep.providers.account import Account, Secret
 from prep.providers.http import (
     Backoff,
     VendorHttp,

@@ -78,8 +78,8 @@ def test_outcomes_of_a_create(path, error, outcome, may_exist):
             if error is not None:
                 raise error
         assert ledger.steps(plan())[0].outcome == outcome
-        assert ledger.may_exist(plan()) is may_exist
-        assert ledger.may_exist(plan(name="Bob")) is False
+        assert ledger.may_exist(ledger.latest(plan())) is may_exist
+        assert ledger.may_exist(ledger.begin(plan(name="Bob"))) is False
 
 
 def test_a_look_up_makes_nothing(path):
@@ -87,7 +87,7 @@ def test_a_look_up_makes_nothing(path):
         enrolment = ledger.begin(plan())
         with ledger.journal(enrolment).step("look"):
             pass
-        assert ledger.may_exist(plan()) is False
+        assert ledger.may_exist(enrolment) is False
         assert ledger.latest(plan()).state == "planned"
         assert ledger.steps(plan()) == [StepRow(1, "look", "done", {})]
 
@@ -106,6 +106,71 @@ def test_attempts(path):
         ledger.keep_receipt(done, "{}")
         last = ledger.latest(plan())
         assert (last.state, last.voice_id, last.adopted, last.receipt) == ("ready", "v", True, "{}")
+
+
+def lose(ledger, enrolment):
+    with pytest.raises(OutcomeUnknown), ledger.journal(enrolment).step("create", creates=True):
+        raise OutcomeUnknown(FAILURE)
+
+
+def test_an_attempt_whose_create_was_never_answered_is_gone_on_with_under_its_own_token(path):
+    with Ledger.open(path) as ledger:
+        first = ledger.begin(plan())
+        lose(ledger, first)
+        ledger.settle(plan(), "failed")
+        again = ledger.begin(plan())
+        assert (again.attempt, again.state, again.token) == (1, "planned", first.token)
+        ledger.resolve(again)  # the vendor has shown it after all
+        ledger.settle(plan(), "failed")
+        second = ledger.begin(plan())
+        assert second.attempt == 2
+        assert second.token != first.token
+
+
+def test_tokens_belong_to_one_attempt_of_one_enrolment(path):
+    with Ledger.open(path) as ledger:
+        tokens = {ledger.begin(plan(name=name)).token for name in ("Ann", "Bob")}
+        ledger.settle(plan(name="Ann"), "failed")
+        tokens.add(ledger.begin(plan(name="Ann")).token)
+    assert len(tokens) == 3
+    assert all(len(token) == 32 and int(token, 16) for token in tokens)
+
+
+def test_facts_are_recalled_newest_first_and_only_of_this_attempt(path):
+    with Ledger.open(path) as ledger:
+        journal = ledger.journal(ledger.begin(plan()))
+        for slot in ("s1", "s2"):
+            with journal.step("look") as facts:
+                facts["slot"] = slot
+        with journal.step("train"):
+            pass
+        assert (journal.recall("slot"), journal.recall("none")) == ("s2", "")
+        ledger.settle(plan(), "failed")
+        assert ledger.journal(ledger.begin(plan())).recall("slot") == ""
+
+
+def test_hosted_files_are_on_disk_before_they_are_anywhere_else(path):
+    seen = []
+    with Ledger.open(path, seen.append) as ledger:
+        enrolment = ledger.begin(plan())
+        number = ledger.begin_hosting(enrolment, "s3://b/p", "p/1.wav")
+        assert [(row.key, row.state) for row in ledger.hosted(plan())] == [("p/1.wav", "begun")]
+        ledger.note_hosted(number, "p/1.wav", "there")
+        ledger.note_hosted(number, "p/1.wav", "removed")
+        assert [row.state for row in ledger.hosted(plan())] == ["removed"]
+        assert ledger.hosted(plan(name="Bob")) == []
+    assert seen == ["planned", "host:begun", "host:there", "host:removed"]
+
+
+def test_a_ledger_of_the_first_version_is_gone_on_with(path):
+    """It had no table of hosted files; all else is the same."""
+    with Ledger.open(path) as ledger:
+        ledger.begin(plan())
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE hosted")
+    with Ledger.open(path) as ledger:
+        assert ledger.latest(plan()).state == "planned"
+        assert ledger.hosted(plan()) == []
 
 
 def test_two_cannot_hold_one_ledger(path):
