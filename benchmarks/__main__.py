@@ -9,7 +9,7 @@ import time
 
 from benchmarks import report
 
-NAMES = ("decode", "listen", "checks", "asr", "words", "prepare")
+NAMES = ("decode", "listen", "checks", "asr", "words", "prepare", "uploads")
 
 
 def main() -> int:

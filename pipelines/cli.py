@@ -112,22 +112,27 @@ def upload(
     from pipelines import show
     from pipelines.ask import read_options
     from pipelines.console import Console, print_json
-    from pipelines.upload import UploadJob
+    from pipelines.upload import UploadJob, UploadResult
     from pipelines.upload import upload as run
 
-    results = []
+    ends: list[tuple[str, UploadResult | PrepError]] = []
     given = read_options(options or [])
     with Console(quiet, events) as console:
         for vendor in dict.fromkeys(vendors):
             job = UploadJob(directory, vendor, name, consent, given, base_url, dry_run, hosting or "")
             console.say(f"{vendor}: checking {job.instead or job.set_folder / 'set.json'}")
-            results.append((vendor, run(job, observe=console.passed)))
+            try:
+                ends.append((vendor, run(job, observe=console.passed)))
+            except PrepError as error:  # the other vendors still get their turn
+                ends.append((vendor, error))
     if as_json:
-        print_json([show.upload_document(vendor, result) for vendor, result in results])
-    else:
-        for vendor, result in results:
-            show.upload_text(vendor, result)
-    raise typer.Exit(0 if all(result.ok for _, result in results) else 1)
+        print_json([show.upload_document(vendor, end) for vendor, end in ends])
+    for vendor, end in ends:
+        if isinstance(end, PrepError):
+            _fail(end, 1)
+        elif not as_json:
+            show.upload_text(vendor, end)
+    raise typer.Exit(max(show.upload_code(end) for _, end in ends))
 
 
 @voices_app.command("list")
@@ -182,7 +187,7 @@ def voices_delete(voice: str, provider: VendorName, options: Options = None, bas
     from pipelines.voices import delete_voice
 
     removed = delete_voice(_where(provider, base_url, options), voice)
-    typer.echo(f"{provider}: voice {voice} " + ("is deleted" if removed else "was not there; nothing to delete"))
+    typer.echo(f"{provider}: voice {voice} " + ("is deleted" if removed else "is not there; nothing to delete"))
 
 
 def _where(provider: str, base_url: str | None, options: list[str] | None) -> Where:

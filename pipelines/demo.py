@@ -27,11 +27,11 @@ def call(*arguments: str) -> int:
 
 
 def main() -> int:
-    """Prepare, check, enrol at the sandbox, speak; the exit code of the first step that fails, else 0."""
+    """Prepare, check, enrol at the sandbox with two vendors, speak; gives the first exit code that is not 0, or 0."""
     shutil.rmtree(OUT, ignore_errors=True)
     step("a talking video in, a vendor-ready set out (first run: fetches 148 MB of speech recognition, once)")
     consent = OUT / "consent.toml"
-    code = call("prepare", str(SAMPLES / "talk.mp4"), "--for", "qhaigc", "--out", str(OUT))
+    code = call("prepare", str(SAMPLES / "talk.mp4"), "--for", "qhaigc", "--for", "kling", "--out", str(OUT))
     if code:
         return code
     with running() as sandbox:
@@ -46,12 +46,16 @@ def main() -> int:
             "--option",
             "contact_email=you@example.com",
         )
+        # a vendor that takes only URLs; the sandbox's 302.AI hosts the clip
+        by_url = ("upload", str(OUT), "--to", "kling", "--name", "Demo voice", "--hosting", "ai302")
         steps = (
             (*enrol, "--dry-run"),
             ("consent", "new", "--self", "--speaker", "Demo speaker", "--purpose", "rehearsal", "--out", str(consent)),
             (*enrol, "--consent", str(consent)),
             ("voices", "list", "--provider", "qhaigc"),
             ("voices", "say", "--provider", "qhaigc", "Demo voice", "Hello.", "--out", str(OUT / "hello.wav")),
+            (*by_url, "--consent", str(consent)),
+            ("voices", "list", "--provider", "kling"),
         )
         for arguments in steps:
             code = call(*arguments)

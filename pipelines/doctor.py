@@ -80,7 +80,10 @@ def _account(where: Where, hosting: str) -> Iterator[Finding]:
 
     vendor = where.vendor
     account = account_for(vendor, where.base_url, where.wire, where.region)
-    yield Finding(f"{vendor} address", True, account.base_url)
+    regions = provider_class(vendor).capabilities.regions
+    region = next((name for name, url in regions.items() if url == account.base_url), "none of the vendor's own")
+    others = f"; --option region={' or '.join(regions)}" if len(regions) > 1 else ""
+    yield Finding(f"{vendor} address", True, f"{account.base_url} (region {region}{others})")
     if provider_class(vendor).capabilities.needs_url:
         fix = "add --hosting; see the choices in `voxprep upload --help` and docs/hosting.md"
         found = hosting or "none given, and this vendor takes samples only by URL"
@@ -107,7 +110,7 @@ def _hosting(spec: str, wire: Wire) -> Finding:
         with closing(open_hosting(spec, wire.environ, backoff=wire.backoff)) as host:
             placed = host.put(host.place(sound, ".wav"), sound, "audio/wav")
             try:
-                verify(placed, sound, "audio/wav")
+                verify(placed, sound, "audio/wav", backoff=wire.backoff)
             finally:
                 if host.removable:
                     host.remove(placed.key)

@@ -55,7 +55,7 @@ def receipt_of(
     kept = [row for row in ledger.hosted(ledger_plan) if row.state in ("kept", "there")]
     document = {
         **plan,
-        "sent_name": name or plan["sent_name"],
+        "sent_name": name if name and known.keeps_voices else plan["sent_name"],
         "voice_id": enrolment.voice_id,
         "detail": facts,
         "enrolment_id": enrolment.id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import typer
 from pipelines.console import print_json, table
 from pipelines.doctor import Finding
 from pipelines.prepare import PrepareResult
-from pipelines.upload import UploadResult, check_row
+from pipelines.upload import RulesBroken, UploadResult, check_row
 from pipelines.vendors import Vendor
 from pipelines.vendorset import VendorSet
 from pipelines.words import clock, fix, what
+from prep.errors import ConfigError, OutcomeUnknown, PrepError, ProviderError, Refused, Retryable
 from prep.models import registry
 from prep.providers.base import RuleCheck, Voice
 from prep.providers.limits import VendorLimit
@@ -101,18 +102,39 @@ def clip_line(clip: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def upload_document(vendor: str, result: UploadResult) -> dict[str, Any]:
-    """What `upload --json` prints for one vendor."""
-    checks = [check_row(check) for check in result.checks]
+def upload_document(vendor: str, end: UploadResult | PrepError) -> dict[str, Any]:
+    """What `upload --json` prints for one vendor; `error` is there where it did not end well."""
+    if isinstance(end, PrepError):
+        checks = end.checks if isinstance(end, RulesBroken) else ()
+        failure = asdict(end.failure) if isinstance(end, ProviderError) else None
+        state = FAILED_STATES.get(type(end), "failed")
+        error = {"state": state, "ok": False, "error": str(end), "failure": failure}
+        return {"vendor": vendor, **error, "checks": [check_row(check) for check in checks]}
     return {
         "vendor": vendor,
-        "state": result.state,
-        "ok": result.ok,
-        "checks": checks,
-        "plan": result.plan,
-        "receipt": result.receipt,
-        "hosted_files_left": list(result.left),
+        "state": end.state,
+        "ok": end.ok,
+        "checks": [check_row(check) for check in end.checks],
+        "plan": end.plan,
+        "receipt": end.receipt,
+        "hosted_files_left": list(end.left),
     }
+
+
+FAILED_STATES: dict[type[PrepError], str] = {
+    OutcomeUnknown: "unknown",
+    Retryable: "try-again",
+    Refused: "refused",
+    RulesBroken: "rules-broken",
+    ConfigError: "not-started",
+}
+
+
+def upload_code(end: UploadResult | PrepError) -> int:
+    """The exit code one vendor's upload asks for."""
+    if isinstance(end, PrepError):
+        return 2 if isinstance(end, ConfigError) else 1
+    return 0 if end.ok else 1
 
 
 def upload_text(vendor: str, result: UploadResult) -> None:
@@ -123,25 +145,41 @@ def upload_text(vendor: str, result: UploadResult) -> None:
     kept = sum(check.ok for check in result.checks)
     typer.echo(f"  {kept} of {len(result.checks)} rules kept")
     typer.echo(f"{vendor}: {STATES[result.state]}")
-    for name, value in (result.receipt or result.plan).items():
+    if result.receipt:
+        _receipt_text(result.receipt, result.left)
+    else:
+        _plan_text(result.plan)
+
+
+def _plan_text(plan: Mapping[str, Any]) -> None:
+    for name, value in plan.items():
         if isinstance(value, list):
             typer.echo(f"  {name}:" + ("" if value else " none"))
             for line in value:
                 typer.echo(f"    {line}")
-        elif name not in ("say", "detail", "consent"):
+        elif value != "":
             typer.echo(f"  {name}: {value}")
-    for line in result.left:
+
+
+def _receipt_text(receipt: Mapping[str, Any], left: Sequence[str]) -> None:
+    """What a person needs of the receipt; all of it is in the file."""
+    for name in ("name", "sent_name", "voice_id", "attempt", "ready_at"):
+        if name != "sent_name" or receipt["sent_name"] != receipt["name"]:
+            typer.echo(f"  {name}: {receipt[name]}")
+    for name, value in receipt["detail"].items():
+        if value and name != "handle":
+            typer.echo(f"  {name}: {value}")
+    for line in left or receipt["hosted_files_left"]:
         typer.echo(f"  left behind: {line}")
-    if result.receipt:
-        for how, call in result.receipt["say"].items():
-            typer.echo(f"  speak, by {how}: {call}")
+    typer.echo(f"  speak: {receipt['say']['voxprep']}")
+    typer.echo(f"  or:    {receipt['say']['call']}")
 
 
 STATES = {
     "dry-run": "dry run, nothing was sent",
-    "enrolled": "the voice is ready",
-    "adopted": "the voice is ready; an earlier upload had made it",
-    "already": "the voice is ready already; nothing was sent",
+    "enrolled": "ready",
+    "adopted": "ready; an upload that was interrupted, or whose answer was lost, had made it",
+    "already": "ready already, nothing was sent (to make another voice of this set, give another --name)",
 }
 
 

@@ -1,7 +1,7 @@
 """Upload a finished sample set: check the very bytes, rule by rule, host them if need be, then enrol, once.
 
-Order: usage (vendor, address, key, consent file), then the set and its files, then every rule of the vendor,
-then the hosting, then the ledger. A dry run stops after the plan: it sends nothing and needs neither key nor
+Order: usage (vendor, address, key, consent file), then the set and its files, then the hosting, then every rule
+of the vendor, then the ledger. A dry run stops after the plan: it sends nothing and needs neither key nor
 consent.
 """
 
@@ -24,6 +24,7 @@ from pipelines.vendors import Vendor, load_vendor
 from pipelines.voices import Wire, account_for, connect
 from prep.errors import ConfigError, PrepError
 from prep.hosting import KINDS, open_hosting
+from prep.hosting.check import verify
 from prep.providers import PROVIDERS, provider_class
 from prep.providers.account import Account
 from prep.providers.base import EnrolRequest, Provider, RuleCheck
@@ -79,6 +80,8 @@ class UploadJob:
     @property
     def instead(self) -> str:
         """What stands for the set, where the vendor takes something else and it was given."""
+        if self.vendor not in PROVIDERS:
+            return ""
         option = provider_class(self.vendor).capabilities.instead_of_set
         return self.options.get(option, "") if option else ""
 
@@ -130,12 +133,17 @@ def upload(
         request = replace(request, by_url=by_url)
         checks += provider.validate(request)
         plan = plan_of(account, provider, vendor, request, _hosting(job, wire) if by_url else "")
+        lacking = provider.capabilities.needs_url and listing is not None and not by_url
         if job.dry_run or consent is None:
-            return UploadResult("dry-run", checks, plan)
+            place = RuleCheck(
+                "hosting", not lacking, job.hosting or "none", "one", fix=_no_hosting(job, vendor, listing)
+            )
+            return UploadResult("dry-run", (*checks, place) if provider.capabilities.needs_url else checks, plan)
+        if lacking:
+            raise ConfigError(_no_hosting(job, vendor, listing))
         if any(check.blocks for check in checks):
             raise RulesBroken(checks)
-        if provider.capabilities.needs_url and listing is not None and not by_url:
-            raise ConfigError(_no_hosting(job, vendor, listing))
+        job.directory.mkdir(parents=True, exist_ok=True)  # there may be none yet where no set is needed
         ledger_plan = Plan(job.vendor, account.fingerprint, request, consent.summary, job.instead)
         with Ledger.open(job.directory / "uploads.sqlite", observe) as ledger:
             result = _enrolled(job, wire, account, provider, ledger, ledger_plan, checks, plan)
@@ -165,9 +173,11 @@ def _enrolled(
 ) -> UploadResult:
     here = (urlsplit(account.base_url).hostname or "") in LOOPBACK
     open_host = partial(open_hosting, environ=wire.environ, backoff=wire.backoff)
-    publisher = Publisher(job.hosting if plan.request.by_url else "", open_host, public=not here)
+    check = partial(verify, backoff=wire.backoff)
+    publisher = Publisher(job.hosting if plan.request.by_url else "", open_host, public=not here, check=check)
     before = ledger.latest(plan)
     enrolment = enrol_once(provider, ledger, plan, wire.backoff, publisher)
+    _check_same_voice(job, provider, enrolment.receipt)
     text = enrolment.receipt or receipt_of(job.directory, shown, provider, enrolment, plan, ledger, publisher.left)
     if not enrolment.receipt:
         ledger.keep_receipt(enrolment, text)
@@ -180,6 +190,22 @@ def _enrolled(
         "already" if already else "adopted" if enrolment.adopted else "enrolled"
     )
     return UploadResult(state, checks, shown, json.loads(text), tuple(publisher.left))
+
+
+def _check_same_voice(job: UploadJob, provider: Provider, receipt: str) -> None:
+    """The voice that is there must be the one that was asked for now.
+
+    Raises:
+        ConfigError: it was made with other options, of those that make another voice.
+    """
+    made = json.loads(receipt)["options"] if receipt else job.own_options
+    other = [name for name in provider.capabilities.shaping if made.get(name) != job.own_options.get(name)]
+    if other:
+        was = ", ".join(f"{name}={made.get(name) or 'the default'}" for name in other)
+        raise ConfigError(
+            f"{job.vendor}: {job.voice_name!r} was made of these samples with {was}, and that cannot be changed;"
+            " give another --name to make another voice"
+        )
 
 
 def _usable_consent(job: UploadJob, account: Account, today: datetime.date) -> Consent:
@@ -211,8 +237,8 @@ def _hosting(job: UploadJob, wire: Wire) -> str:
         return f"{host.spec}: {host.promise}"
 
 
-def _no_hosting(job: UploadJob, vendor: Vendor, listing: SampleSet) -> str:
-    files = ", ".join(str(job.set_folder / clip.file) for clip in listing.clips)
+def _no_hosting(job: UploadJob, vendor: Vendor, listing: SampleSet | None) -> str:
+    files = ", ".join(str(job.set_folder / clip.file) for clip in (listing.clips if listing else ()))
     return (
         f"{vendor.title} takes samples only by URL: add --hosting with one of {'; '.join(KINDS.values())};"
         f" or give {files} to {vendor.console} yourself"

@@ -152,7 +152,7 @@ def say(where: Where, saying: Saying) -> Path:
     if not saying.out.parent.is_dir():
         raise ConfigError(f"{saying.out.parent} is no folder to write {saying.out.name} in")
     with where.open() as provider:
-        folders = [] if provider.capabilities.keeps_voices else _folders(saying.voice_id)
+        folders = [] if provider.capabilities.keeps_voices else _folders(saying)
         if folders:
             speech = _say_like(where, provider, folders, saying)
         else:
@@ -161,11 +161,19 @@ def say(where: Where, saying: Saying) -> Path:
     return saying.out
 
 
-def _folders(voice_id: str) -> list[Path]:
-    if voice_id == SMART:
+def _folders(saying: Saying) -> list[Path]:
+    """The run folders named; none for `smart`, and for a finished task, which says what it says."""
+    if saying.voice_id == SMART:
         return []
-    parts = [Path(part.strip()) for part in voice_id.split(",")]
-    return parts if all(part.is_dir() for part in parts) else []
+    parts = [Path(part.strip()) for part in saying.voice_id.split(",")]
+    if all(part.is_dir() for part in parts):
+        return parts
+    if saying.text.strip():
+        raise ConfigError(
+            f"{saying.voice_id!r} is no run folder with a sample set (several: A,B), nor {SMART!r};"
+            " of a finished task's id give an empty text: it says what it said"
+        )
+    return []
 
 
 def _say_like(where: Where, provider: Provider, folders: list[Path], saying: Saying) -> Speech:
@@ -199,7 +207,7 @@ def _published(where: Where, spec: str, samples: list[SampleFile]) -> Iterator[t
                 keys.append(placed.key)
                 if not where.is_here and not is_public(placed.url):
                     raise ConfigError(f"{spec}: the clips would be seen only on this machine; name another --hosting")
-                verify(placed, sample.data, "audio/wav")
+                verify(placed, sample.data, "audio/wav", backoff=where.wire.backoff)
                 out.append(replace(sample, url=placed.url))
             yield tuple(out)
         finally:

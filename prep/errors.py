@@ -14,6 +14,7 @@ Anything else that is raised is a bug and stops the run.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -43,12 +44,21 @@ class ModelError(PrepError):
     """Model weights are missing, damaged, or could not be fetched from any source."""
 
 
+_QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]+")
+
+
+def without_queries(text: str) -> str:
+    """A text with the query of every URL in it blotted out: it may be a signature that opens a file."""
+    return _QUERY.sub(r"\1?***", text)
+
+
 @dataclass(frozen=True)
 class ProviderFailure:
     """What a vendor answered, what rule it speaks of, and what to do about it.
 
     `message` is the vendor's own text; `rule` and `fix` are ours and may be empty when the vendor's
-    words are all that is known. `http_status` is 0 where no answer came.
+    words are all that is known. `http_status` is 0 where no answer came. Queries of URLs that the vendor
+    quotes are blotted out of `message`.
     """
 
     vendor: str
@@ -57,6 +67,9 @@ class ProviderFailure:
     http_status: int = 0
     rule: str = ""
     fix: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", without_queries(self.message))
 
     def __str__(self) -> str:
         head = f"{self.vendor}: {self.message}"

@@ -166,6 +166,7 @@ def serve(port: int = 8765, settings: Settings | None = None, say: Callable[[str
             say("export " + " ".join(pairs))
         access, secret = settings.kling_pair
         say(f"kling also takes tokens signed with the access key {access} and the secret key {secret}")
+        say("vendors that only take URLs: rehearse with --hosting ai302")
         uvicorn.Server(_config(create_app(settings, books))).run([listener])
 
 

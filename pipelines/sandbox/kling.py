@@ -2,7 +2,8 @@
 
 A key in the header, or a JWT signed with `Settings.kling_pair`. What is wrong with a request shows at once, what is
 wrong with the clip shows in the task. A `video_id` names a video Kling made; the sandbox knows those of
-`Settings.kling_videos` (which sound as a tone) and fails the task of any other. A poor key is refused every creation with 429/1102 (queries and deletion cost nothing). Lists are newest first.
+`Settings.kling_videos` (which sound as a tone) and fails the task of any other. A poor key is refused every creation
+with 429/1102 (queries and deletion cost nothing). Lists are newest first.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -138,8 +139,9 @@ class Ai302:
         """Ask for the task."""
         return self._query(self._usable("clone_path"), voice.handle)
 
-    def clean(self, request: EnrolRequest, journal: Journal) -> None:
+    def clean(self, request: EnrolRequest, journal: Journal) -> str:
         """Nothing to do: a task leaves nothing that could be removed."""
+        return ""
 
     def list(self, presets: bool = False) -> tuple[Voice, ...]:
         """Never possible here: raises NotOffered."""
@@ -163,7 +165,10 @@ class Ai302:
 
     def say_call(self, voice: Voice) -> str:
         """A curl command that fetches the finished preview; other words with the same clips are a new task."""
-        return f"curl -sS {shlex.quote(voice.detail.get('url', ''))} -o preview.wav"
+        if not voice.detail.get("url"):
+            where = shlex.quote(f"{self._account.base_url}{self._path('clone_path')}?task_id={quote(voice.handle)}")
+            return f'curl -sS {where} -H "Authorization: Bearer ${self._account.key_variable}"'
+        return f"curl -sS {shlex.quote(voice.detail['url'])} -o preview.wav"
 
     def delete(self, voice_id: str) -> bool:
         """Never possible here: raises NotOffered."""
@@ -174,9 +179,10 @@ class Ai302:
         try:
             self._query(self._usable("clone_path"), "voxprep-doctor")
         except Refused as error:
-            if error.failure.http_status in (400, 404) and error.failure.code != "-10001":
-                return "the key works"
-            raise
+            if error.failure.http_status not in (400, 404) or error.failure.code == "-10001":
+                raise
+            if not error.failure.code:  # not 302.AI's own form: perhaps nothing is there but a web server
+                return f"no such task, or no such path ({error.failure.http_status}); only a task will show which"
         return "the key works"
 
     def _path(self, which: str) -> str:
@@ -184,11 +190,11 @@ class Ai302:
 
     def _path_rule(self, which: str) -> RuleCheck:
         path = self._path(which)
-        host = httpx.URL(self._account.base_url).host
+        host = urlsplit(self._account.base_url).hostname or ""
         own = which in self._account.wire or host in LOOPBACK
         variable = f"VOXPREP_AI302_{which.upper()}"
         fix = f"302.AI publishes no paths: copy the real one from its console into the environment variable {variable}"
-        well = path.startswith("/") and "?" not in path
+        well = path.startswith("/") and not set(path) & set("?# ") and path.isascii() and path.isprintable()
         return RuleCheck("path of the call", own and well, path, "the real path", fix=fix)
 
     def _usable(self, which: str) -> str:
@@ -209,9 +215,11 @@ class Ai302:
         return voice
 
     def _spoken(self, voice: Voice) -> Speech:
-        if voice.status != "ready":
-            said = voice.reason or f"the task {voice.handle} is not done after {self.poll.deadline_s:g} s"
-            raise Refused(ProviderFailure(self.name, said))
+        if voice.status == "training":
+            said = f"the task {voice.handle} is not done after {self.poll.deadline_s:g} s"
+            raise Retryable(ProviderFailure(self.name, said, fix="ask for it again later; it is billed already"))
+        if voice.status == "failed":
+            raise Refused(ProviderFailure(self.name, voice.reason))
         return fetch_audio(self.name, voice.detail["url"], self._client, self._backoff, self._account.base_url)
 
 
@@ -278,24 +286,44 @@ def _no_error(answer: httpx.Response) -> bool:
     if not answer.is_success:
         return False
     body = answer.json()
-    return not (isinstance(body, dict) and body.get("error"))
+    refused = isinstance(body, dict) and isinstance(body.get("error"), dict) and bool(body["error"])
+    return not refused or bool(_state(body))  # a task that failed may say why in an error of its own
+
+
+def _state(row: Mapping[str, Any]) -> str:
+    inner = _inner(row)
+    return str(row.get("state") or row.get("status") or inner.get("state") or inner.get("status") or "").lower()
+
+
+def _inner(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return row["data"] if isinstance(row.get("data"), dict) else {}
+
+
+def _reason(row: Mapping[str, Any]) -> str:
+    """Why a task failed: its own words first; those around it may only say that the question was answered."""
+    for place in (_inner(row), row):
+        error = place.get("error")
+        said = error.get("message") if isinstance(error, dict) else error
+        if said or place.get("message"):
+            return str(said or place["message"])
+    return _state(row)
 
 
 def _task(answer: httpx.Response) -> Voice:
     body = answer.json()
     row = body if isinstance(body, dict) else {}
-    inner = row["data"] if isinstance(row.get("data"), dict) else {}
-    task_id = row.get("task_id") or inner.get("task_id") or answer.request.url.params.get("task_id")
-    state = str(row.get("state") or row.get("status") or inner.get("state") or inner.get("status") or "").lower()
+    task_id = row.get("task_id") or _inner(row).get("task_id") or answer.request.url.params.get("task_id")
+    state = _state(row)
     if not task_id or not state:
         raise ValueError("no task_id and state in the answer")
     url = _url(row)
     detail = {"state": state, "url": url} if url else {"state": state}
     if state in DONE and url:
         return Voice(str(task_id), str(task_id), "ready", detail)
-    if any(word in state for word in BROKEN) or state in DONE:
-        reason = str(row.get("message") or row.get("error") or state if state not in DONE else "done without any audio")
-        return Voice("", "", "failed", detail, str(task_id), reason)
+    if state in DONE:
+        return Voice("", "", "failed", detail, str(task_id), "done without any audio")
+    if any(word in state for word in BROKEN):
+        return Voice("", "", "failed", detail, str(task_id), _reason(row))
     return Voice("", "", "training", detail, str(task_id))
 
 
@@ -328,5 +356,6 @@ def read_refusal(answer: httpx.Response) -> ProviderError:
     message = str(error.get("message") or answer.text[:300].strip() or answer.reason_phrase)
     rule, fix = _RULES.get(code, ("", ""))
     failure = ProviderFailure("ai302", message, code, status, rule, fix)
-    passing = code not in _RULES and (status in (408, 429) or status >= 500)
+    # an error of theirs under HTTP 200 says nothing of what was done before it
+    passing = code not in _RULES and (status in (408, 429) or status >= 500 or status < 300)
     return Retryable(failure) if passing else Refused(failure)

@@ -35,6 +35,7 @@ class Capabilities:
         key_variables: the vendor's own names of the environment variable with the key.
         settings: what of the wire format a user may set otherwise (VOXPREP_<VENDOR>_<NAME>), with help.
         instead_of_set: an option that stands for the samples (Kling: a video of its own), or empty.
+        shaping: options that make another voice of the same samples.
         keeps_voices: False where the outcome is a piece of speech, not a voice (302.AI).
         can_delete, can_say: False goes with a sentence in `delete_by_hand`, `say_by_hand`.
     """
@@ -47,6 +48,7 @@ class Capabilities:
     key_variables: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     instead_of_set: str = ""
+    shaping: tuple[str, ...] = ()
     keeps_voices: bool = True
     can_list: bool = True
     can_list_presets: bool = False
@@ -188,9 +190,15 @@ class RuleCheck:
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
         where = f"{self.where}: " if self.where else ""
-        measured = f"{self.measured:g}" if isinstance(self.measured, float) else str(self.measured)
-        head = f"{where}{self.rule}: {measured}{unit}, limit {self.limit}{unit}"
+        if self.unit == "sha256":  # two digests side by side say nothing to anybody
+            head = f"{where}{self.rule}: {'same' if self.ok else 'another'} sha256"
+        else:
+            head = f"{where}{self.rule}: {_shown(self.measured)}{unit}, limit {self.limit}{unit}"
         return f"{head}. Fix: {self.fix}" if self.fix else head
+
+
+def _shown(value: Value) -> str:
+    return f"{value:.10g}" if isinstance(value, float) else "none" if value in ("", None) else str(value)
 
 
 class Journal(Protocol):
@@ -206,6 +214,10 @@ class Journal(Protocol):
 
     def recall(self, fact: str) -> str:
         """The newest value a step of this attempt kept under this name, or empty."""
+        ...
+
+    def is_open(self, step: str) -> bool:
+        """Whether the newest step of this name in this attempt was begun and never answered."""
         ...
 
 
@@ -253,8 +265,11 @@ class Provider(Protocol):
         """Ask once how a voice in training is doing."""
         ...
 
-    def clean(self, request: EnrolRequest, journal: Journal) -> None:
-        """Remove what an enrolment that failed has left at the vendor; may be called again."""
+    def clean(self, request: EnrolRequest, journal: Journal) -> str:
+        """Remove what an enrolment that failed has left at the vendor; may be called again.
+
+        Returns what stays there because no call removes it, as a sentence with the way by hand; empty = nothing.
+        """
         ...
 
     def list(self, presets: bool = False) -> tuple[Voice, ...]:

@@ -19,7 +19,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from prep.errors import OutcomeUnknown, PrepError, ProviderError, ProviderFailure, Refused, Retryable
+from prep.errors import (
+    ConfigError,
+    OutcomeUnknown,
+    PrepError,
+    ProviderError,
+    ProviderFailure,
+    Refused,
+    Retryable,
+    without_queries,
+)
 from prep.providers.base import EnrolRequest, Provider, Voice
 from prep.providers.http import Backoff
 from prep.providers.ledger import Enrolment, Ledger, LedgerJournal, Plan, State
@@ -100,14 +109,17 @@ def _send_all(this: _Try) -> Enrolment:
     try:
         return this.backoff.retrying(_NothingMade)(_send, this)
     except _NothingMade as error:
-        _fail(this, str(error))
-        raise Retryable(error.failure) from error
+        raise Retryable(_fail(this, error.failure)) from error
 
 
 def _send(this: _Try) -> Enrolment:
     sent_before = this.may_exist
+    found = _look(this) if sent_before else None  # a slow vendor may have made it since it was looked for
+    if found is not None:
+        return _adopt(this, found)
+    request = _hosted(this)
     try:
-        made = this.provider.enrol(_hosted(this), this.journal)
+        made = this.provider.enrol(request, this.journal)
     except OutcomeUnknown as error:
         this.backoff.sleep(this.backoff.start_s)  # a vendor still at work needs a moment before its list can tell
         found = _look(this)
@@ -121,7 +133,12 @@ def _send(this: _Try) -> Enrolment:
         found = _look(this) if again else None
         if found is not None:
             return _adopt(this, found)
-        _fail(this, str(error))
+        failure = _fail(this, error.failure)
+        if isinstance(error, Retryable):
+            raise Retryable(failure, error.retry_after_s) from error
+        raise Refused(failure) from error
+    except ConfigError as error:  # nothing was sent
+        _fail(this, ProviderFailure(this.plan.vendor, str(error)))
         raise
     return _finish(this, made)
 
@@ -130,7 +147,7 @@ def _hosted(this: _Try) -> EnrolRequest:
     try:
         return this.publisher.publish(this.request, this.ledger, this.enrolment)
     except PrepError as error:
-        _fail(this, str(error))
+        _fail(this, ProviderFailure(this.plan.vendor, str(error)))
         raise
 
 
@@ -200,8 +217,7 @@ def _finish(this: _Try, voice: Voice, *, adopted: bool = False) -> Enrolment:
         rule="the vendor trains only on a sample it finds good",
         fix="read its reason, choose or record a better sample, prepare it and run this again: that is a new attempt",
     )
-    _fail(this, str(failure))
-    raise Refused(failure)
+    raise Refused(_fail(this, failure))
 
 
 def _died(this: _Try, voice: Voice) -> str:
@@ -222,19 +238,24 @@ def _follow(this: _Try, voice: Voice) -> Voice:
             wait_s = min(wait_s * poll.factor, poll.cap_s)
             voice = this.provider.status(voice)
             this.ledger.observe("polled")
-        facts.update({"status": voice.status, "reason": voice.reason})
+        facts.update({"status": voice.status, "reason": without_queries(voice.reason)})
     return voice
 
 
-def _fail(this: _Try, message: str) -> None:
-    """Clean up at the vendor, then settle; where that cannot be done now, nothing is settled and it raises."""
+def _fail(this: _Try, failure: ProviderFailure) -> ProviderFailure:
+    """Clean up at the vendor, then settle; where that cannot be done now, nothing is settled and it raises.
+
+    Returns the failure, with what no call can remove added to its fix.
+    """
     try:
-        this.provider.clean(this.request, this.journal)
+        stays = this.provider.clean(this.request, this.journal)
     except ProviderError as error:
-        said = f"{message}; what it has left there could not be removed: {error}"
+        said = f"{failure}; what it has left there could not be removed: {error}"
         fix = "run the same command again: it goes on with the clean-up"
         raise Retryable(ProviderFailure(this.plan.vendor, said, fix=fix)) from error
-    _settle(this, "failed", message=message)
+    failure = replace(failure, fix="; ".join(part for part in (stays, failure.fix) if part))
+    _settle(this, "failed", message=str(failure))
+    return failure
 
 
 def _settle(this: _Try, state: State, message: str) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, TypeVar
@@ -165,18 +165,25 @@ class VendorHttp:
             answer = self._client.request(method, self._account.base_url + path, headers=headers, **content)
             if self._is_success(answer):
                 return parse(answer)
-        self._raise_refusal(answer, creates, (token, *self._account.secrets))
+        self._raise_refusal(_redacted(answer, (token, *self._account.secrets)), creates)
 
-    def _raise_refusal(self, answer: httpx.Response, creates: bool, secrets: Iterable[Secret]) -> NoReturn:
+    def _raise_refusal(self, answer: httpx.Response, creates: bool) -> NoReturn:
         error = self._read_refusal(answer)
         failure = error.failure
-        for secret in secrets:
-            failure = replace(failure, message=secret.redact(failure.message), code=secret.redact(failure.code))
         if creates and _may_be_carried_out(answer.status_code, error):
             raise OutcomeUnknown(failure)
         if isinstance(error, Retryable):
             raise Retryable(failure, retry_after_s(answer))
         raise Refused(failure)
+
+
+def _redacted(answer: httpx.Response, secrets: Iterable[Secret]) -> httpx.Response:
+    """The answer with every key in it blotted out, before anybody cuts or quotes it."""
+    text = answer.text
+    for secret in secrets:
+        text = secret.redact(text)
+    kept = {name: answer.headers[name] for name in ("content-type", "retry-after") if name in answer.headers}
+    return httpx.Response(answer.status_code, headers=kept, content=text.encode(), request=answer.request)
 
 
 def _may_be_carried_out(status: int, error: ProviderError) -> bool:

@@ -124,8 +124,9 @@ class Kling:
         """Query by task id."""
         return self._http.send("GET", f"{PATH}/{quote(voice.handle, safe='')}", _task)
 
-    def clean(self, request: EnrolRequest, journal: Journal) -> None:
+    def clean(self, request: EnrolRequest, journal: Journal) -> str:
         """Nothing to do: a failed task leaves no voice."""
+        return ""
 
     def list(self, presets: bool = False) -> tuple[Voice, ...]:
         """Custom voices, or Kling's own; pages until a short one."""
@@ -163,7 +164,9 @@ class Kling:
             "duration": "5",
         }
         url = shlex.quote(f"{self._account.base_url}/v1/videos/text2video")
-        auth = f'-H "Authorization: Bearer ${self._account.key_variable}"'
+        # a pair of keys signs tokens of half an hour: prep.providers.kling_keys.sign makes one
+        variable = self._account.key_variable if self._account.pair is None else "KLING_TOKEN"
+        auth = f'-H "Authorization: Bearer ${variable}"'
         return f"curl -sS {url} {auth} -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(wish))}"
 
     def delete(self, voice_id: str) -> bool:

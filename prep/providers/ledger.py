@@ -223,6 +223,14 @@ class Ledger:
         known = (json.loads(row[0]) for row in rows)
         return str(next((facts[fact] for facts in known if fact in facts), ""))
 
+    def is_open(self, enrolment: Enrolment, step: str) -> bool:
+        """Whether the newest step of this name in this attempt was begun and never answered."""
+        row = self._db.execute(
+            "SELECT outcome FROM steps WHERE id = ? AND attempt = ? AND step = ? ORDER BY n DESC LIMIT 1",
+            (enrolment.id, enrolment.attempt, step),
+        ).fetchone()
+        return row is not None and row[0] in ("begun", "lost")
+
     def begin_hosting(self, enrolment: Enrolment, spec: str, key: str) -> int:
         """Write down that a file is about to be put at `key`; gives the row's number."""
         row = (enrolment.id, enrolment.attempt, spec, key, _now())
@@ -284,14 +292,14 @@ class LedgerJournal:
 
     @contextmanager
     def step(self, name: str, *, creates: bool = False) -> Iterator[dict[str, str]]:
-        """Record begun, then done, refused (nothing made) or lost; after any other error begun stays."""
+        """Record begun, then done, refused (nothing made, or never sent) or lost; after any other error begun stays."""
         facts: dict[str, str] = {}
         number = self._ledger._begin_step(self._enrolment, name, creates)
         self._ledger.observe(f"{name}:begun")
         try:
             yield facts
-        except ProviderError as error:
-            outcome = "refused" if isinstance(error, Refused | Retryable) else "lost"
+        except (ProviderError, ConfigError) as error:
+            outcome = "refused" if isinstance(error, Refused | Retryable | ConfigError) else "lost"
             self._ledger._end_step(number, outcome, facts | {"said": str(error)})
             self._ledger.observe(f"{name}:{outcome}")
             raise
@@ -302,6 +310,10 @@ class LedgerJournal:
     def recall(self, fact: str) -> str:
         """The newest value of a fact in this attempt; see `prep.providers.base.Journal`."""
         return self._ledger.recall(self._enrolment, fact)
+
+    def is_open(self, step: str) -> bool:
+        """Whether a step was begun and never answered; see `prep.providers.base.Journal`."""
+        return self._ledger.is_open(self._enrolment, step)
 
 
 def prefer_wal(connection: sqlite3.Connection) -> str:

@@ -117,8 +117,9 @@ class Qhaigc:
         """As it is: a voice is ready at once."""
         return voice
 
-    def clean(self, request: EnrolRequest, journal: Journal) -> None:
+    def clean(self, request: EnrolRequest, journal: Journal) -> str:
         """Nothing to do: a create that was refused leaves nothing."""
+        return ""
 
     def list(self, presets: bool = False) -> tuple[Voice, ...]:
         """All voices the list shows: this account's and public ones."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -26,7 +27,14 @@ from prep.providers.rules import judge, name_within, options_known
 
 PATH = "/v1/voice-clones"
 MODEL_ID = "QN_ACV"
-TIERS = ("free", "pro")
+LANGUAGES: Mapping[str, tuple[str, ...]] = {
+    "free": ("zh", "en"),
+    "pro": ("zh", "en", "ja", "ko", "es", "pt", "id", "de", "fr", "ar", "hi", "it", "tr", "yue"),
+}
+"""Tier -> what it speaks."""
+LOST_SLOT_S = 1800.0
+"""For so long a new empty slot is taken for the one whose answer was lost; later it may be anybody's."""
+PAID = "403"
 STATES: Mapping[str, str] = {"Success": "ready", "Training": "training", "Failed": "failed"}
 
 
@@ -37,12 +45,13 @@ class Qiniu:
     capabilities: ClassVar[Capabilities] = Capabilities(
         delivery=("url",),
         options={
-            "language": "newer accounts: language of the voice, zh (default) or en; with tier=pro eleven more",
+            "language": "newer accounts: language of the voice, zh (default) or en; with tier=pro twelve more",
             "tier": "newer accounts: free (default) or pro; pro training spends quota",
         },
         lookup="token",
         regions={"cn": "https://xrobo.qiniu.com"},
         key_variables=("QINIU_API_KEY",),
+        shaping=("language", "tier"),
         settings={
             "poll_s": "seconds between two questions how a training is doing",
         },
@@ -50,9 +59,17 @@ class Qiniu:
         say_by_hand="its document has no speech call; `voices show` has the demo to hear, and its agents take the id",
     )
 
-    def __init__(self, account: Account, client: httpx.Client, backoff: Backoff, limits: Sequence[VendorLimit]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        client: httpx.Client,
+        backoff: Backoff,
+        limits: Sequence[VendorLimit],
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._account = account
         self._limits = limits
+        self._now = now
         self._http = VendorHttp(account, client, backoff, read_refusal, says_zero)
 
     @property
@@ -68,9 +85,7 @@ class Qiniu:
         """Every rule, and the options of the newer revision."""
         skip = frozenset[Rule]({"base64_bytes"})
         checks = judge(request, self._limits, self.name, self.sent_name(request), skip)
-        tier = request.options.get("tier", "free")
-        tiers = RuleCheck("tier", tier in TIERS, tier, " or ".join(TIERS), fix="--option tier=free")
-        return (*checks, options_known(request.options, self.capabilities.options), tiers)
+        return (*checks, *_option_rules(request.options, self.capabilities.options))
 
     def plan(self, request: EnrolRequest) -> tuple[str, ...]:
         """List, slot, train, then ask until it is done."""
@@ -87,7 +102,7 @@ class Qiniu:
             slot = _slot(journal) or self._lost_slot(journal)
             if not slot:
                 return None
-            facts["slot"] = slot
+            facts.update(_known(slot))
             row = self._row(slot)
         if row is None:
             return Voice("", "", "failed", {}, slot, "the slot is gone")
@@ -108,13 +123,20 @@ class Qiniu:
         row = self._row(voice.handle)
         return Voice("", "", "failed", {}, voice.handle, "the slot is gone") if row is None else _voice(row)
 
-    def clean(self, request: EnrolRequest, journal: Journal) -> None:
+    def clean(self, request: EnrolRequest, journal: Journal) -> str:
         """Delete the slot of this attempt: an empty or failed one would stay and count against the account."""
-        slot = _slot(journal)
-        if slot:
-            with journal.step("clean") as facts:
+        slot, stays = _slot(journal), ""
+        if not slot:
+            return stays
+        with journal.step("clean") as facts:
+            try:
                 self.delete(slot)
-                facts["cleaned"] = slot
+            except Refused as error:
+                if error.failure.code != PAID:
+                    raise
+                stays = f"slot {slot} is a paid one and stays; delete it in the Qiniu console"
+            facts.update({"cleaned": slot, "stays": stays})
+        return stays
 
     def list(self, presets: bool = False) -> tuple[Voice, ...]:
         """Every slot in every state."""
@@ -165,24 +187,30 @@ class Qiniu:
         # as close to the create as can be: the fewer slots of others are new when its answer is lost
         with journal.step("before") as facts:
             facts["before"] = json.dumps([row["id"] for row in self._rows()])
+            facts["before_at"] = f"{self._now():.0f}"
         with journal.step("slot", creates=True) as facts:
-            row = self._http.send("POST", PATH, _one, creates=True, json=slot_body(request.options))
-            facts["slot"] = str(row["id"])
+            try:
+                row = self._http.send("POST", PATH, _one, creates=True, json=slot_body(request.options))
+            except (Refused, Retryable):
+                facts["before"] = ""  # none was made: whichever is new from now on is not ours
+                raise
+            facts.update(_known(str(row["id"])))
         return str(row["id"])
 
     def _lost_slot(self, journal: Journal) -> str:
         """The slot of a create whose answer was lost: empty, and new since just before that create.
 
         Raises:
-            OutcomeUnknown: several are new and empty; one of them is ours and the others are not.
+            OutcomeUnknown: several are new and empty, or one is and the create is long ago; it may be another's.
         """
         before = journal.recall("before")
-        if not before:
+        if not before or not journal.is_open("slot"):
             return ""
-        known = {*json.loads(before), journal.recall("cleaned")}
+        known = json.loads(before)
         fresh = [str(row["id"]) for row in self._rows() if row.get("state") == "Init" and row["id"] not in known]
-        if len(fresh) > 1:  # nothing at the vendor tells whose a slot is
-            said = f"{len(fresh)} empty voice slots are new ({', '.join(fresh)}); one of them may be this upload's"
+        long_ago = self._now() - float(journal.recall("before_at") or 0.0) > LOST_SLOT_S
+        if len(fresh) > 1 or (fresh and long_ago):  # nothing at the vendor tells whose a slot is
+            said = f"{len(fresh)} empty voice slot(s) are new ({', '.join(fresh)}); one of them may be this upload's"
             fix = "delete those that nobody is about to train, then run this again"
             raise OutcomeUnknown(ProviderFailure(self.name, said, fix=fix))
         return fresh[0] if fresh else ""
@@ -211,8 +239,15 @@ def _slot(journal: Journal) -> str:
     return "" if slot == journal.recall("cleaned") else slot
 
 
+def _known(slot: str) -> dict[str, str]:
+    """Facts once the slot is known: from now on no other is looked for."""
+    return {"slot": slot, "before": ""}
+
+
 def _missing(error: Refused) -> bool:
-    return error.failure.http_status == 404 or error.failure.code == "404"
+    """Whether the vendor says so: a 404 without a code of its own may come from what stands before it."""
+    failure = error.failure
+    return failure.code == "404" or (failure.http_status == 404 and failure.code != "")
 
 
 def _one(answer: httpx.Response) -> dict[str, Any]:
@@ -241,11 +276,23 @@ def _voice(row: Mapping[str, Any]) -> Voice:
     return Voice(slot, name, "training", detail)
 
 
+def _option_rules(options: Mapping[str, str], known: Mapping[str, str]) -> list[RuleCheck]:
+    tier, language = options.get("tier", "free"), options.get("language", "zh")
+    speaks = LANGUAGES.get(tier, LANGUAGES["pro"])
+    more = "" if language not in LANGUAGES["pro"] else " and --option tier=pro"
+    return [
+        options_known(options, known),
+        RuleCheck("tier", tier in LANGUAGES, tier, " or ".join(LANGUAGES), fix="--option tier=free"),
+        RuleCheck("language", language in speaks, language, " ".join(speaks), fix=f"use one of them{more}"),
+    ]
+
+
 _RULES: Mapping[str, tuple[str, str]] = {
     "400": ("a name of at most 20 letters, an http(s) URL, a slot that is not in training", "see the vendor's words"),
     "401": ("a valid key", "set VOXPREP_QINIU_API_KEY to a key of the Qiniu console"),
     "403": ("a paid slot is not deleted by API", "delete it in the Qiniu console"),
     "404": ("a voice that exists", "see `voxprep voices list --provider qiniu`"),
+    "500": ("a service in order", "wait, then run the same command again"),
 }
 
 
@@ -256,9 +303,10 @@ def read_refusal(answer: httpx.Response) -> ProviderError:
     except (ValueError, RecursionError):
         said = None
     said = said if isinstance(said, dict) else {}
-    code = str(said.get("code") or answer.status_code)
+    code, status = str(said.get("code") or ""), answer.status_code
     message = str(said.get("msg") or said.get("message") or answer.text[:300].strip() or answer.reason_phrase)
-    rule, fix = _RULES.get(code, ("", ""))
-    failure = ProviderFailure("qiniu", message, code, answer.status_code, rule, fix)
-    passing = code in ("408", "429") or (code[:1] == "5" and len(code) == 3)
+    rule, fix = _RULES.get(code or str(status), ("", ""))
+    failure = ProviderFailure("qiniu", message, code, status, rule, fix)
+    unnamed = code not in _RULES and (status in (408, 429) or status >= 500)
+    passing = code in ("408", "429") or (code[:1] == "5" and len(code) == 3) or unnamed
     return Retryable(failure) if passing else Refused(failure)

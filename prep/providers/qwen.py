@@ -63,6 +63,7 @@ class Qwen:
             "intl": "https://dashscope-intl.aliyuncs.com/api/v1",
         },
         key_variables=("DASHSCOPE_API_KEY",),
+        shaping=("target_model", "language"),
     )
 
     def __init__(self, account: Account, client: httpx.Client, backoff: Backoff, limits: Sequence[VendorLimit]) -> None:
@@ -78,9 +79,9 @@ class Qwen:
         return Poll()
 
     def sent_name(self, request: EnrolRequest) -> str:
-        """Five letters of the name and ten of the token: at most 16, and no other enrolment's."""
+        """Five letters of the name and ten of the token: 16 at most, and no other enrolment's; zeros without one."""
         letters = ascii_slug(request.name)[:NAME_LETTERS].strip("_")
-        return "_".join(part for part in (letters or "v", request.token[:TOKEN_LETTERS]) if part)
+        return f"{letters or 'v'}_{(request.token or '0' * TOKEN_LETTERS)[:TOKEN_LETTERS]}"
 
     def validate(self, request: EnrolRequest) -> tuple[RuleCheck, ...]:
         """Every rule; the size as base64 only where the sample travels in the request."""
@@ -123,8 +124,9 @@ class Qwen:
         """As it is: a voice is ready at once."""
         return voice
 
-    def clean(self, request: EnrolRequest, journal: Journal) -> None:
+    def clean(self, request: EnrolRequest, journal: Journal) -> str:
         """Nothing to do: a create that failed leaves nothing."""
+        return ""
 
     def list(self, presets: bool = False) -> tuple[Voice, ...]:
         """All voices of the account, newest first; pages until a short one."""
@@ -149,7 +151,10 @@ class Qwen:
     def say(self, voice_id: str, text: str, options: Mapping[str, str]) -> Speech:
         """Speak with the model the voice was made for; a realtime model speaks only over WebSocket: NotOffered."""
         _check_say(text, options, self.capabilities.say_options)
-        model = options.get("target_model") or self.show(voice_id).detail["target_model"]
+        model = options.get("target_model") or self.show(voice_id).detail.get("target_model", "")
+        if not model:
+            fix = "name it: --option target_model=" + SPEAKING_MODEL
+            raise Refused(ProviderFailure(self.name, f"the list does not say which model {voice_id!r} is for", fix=fix))
         if "realtime" in model:
             by_hand = "its realtime models speak over WebSocket; enrol with --option target_model=" + SPEAKING_MODEL
             raise NotOffered(self.name, f"speech with {model} in one request", by_hand)
@@ -159,7 +164,7 @@ class Qwen:
 
     def say_call(self, voice: Voice) -> str:
         """A curl command that prints where the speech lies for a day; the key stays a variable."""
-        model = voice.detail.get("target_model", SPEAKING_MODEL)
+        model = voice.detail.get("target_model") or SPEAKING_MODEL
         if "realtime" in model:
             return f"# {model} speaks over WebSocket only, see Qwen-TTS realtime: model={model} voice={voice.voice_id}"
         body = json.dumps(speech_body(model, voice.voice_id, "Hello, this is my voice."), ensure_ascii=False)
@@ -187,6 +192,8 @@ class Qwen:
             facts["text"] = why
             body = create_body(request, self.sent_name(request), text)
             made = self._http.send("POST", PATH, _created, creates=True, json=body)
+            if not made.detail["target_model"]:
+                made = replace(made, detail={**made.detail, "target_model": body["input"]["target_model"]})
             facts.update({"voice_id": made.voice_id, **made.detail})
         return replace(made, detail={**made.detail, "text": why})
 
@@ -321,6 +328,8 @@ _RULES: tuple[tuple[str, str, str], ...] = (
         "a URL that anyone can fetch",
         "leave out --hosting: the clip fits into a request",
     ),
+    ("BadRequest.UnsupportedFileFormat", "WAV 16-bit, MP3 or M4A", "run `voxprep prepare --for qwen` again"),
+    ("BadRequest.ResourceNotExist", "a URL that leads to a file", "leave out --hosting: the clip fits into a request"),
     ("Throttling.AllocationQuota", "the account's quota", "wait a minute, or see the quota in the console"),
     ("Throttling", "not too many requests", "wait, then run the same command again"),
     ("CommodityNotPurchased", "the service is bought", "see billing in the console; waiting does not help"),
@@ -331,6 +340,14 @@ _RULES: tuple[tuple[str, str, str], ...] = (
     ("Workspace.AccessDenied", "the workspace may use this model", "see the workspace's rights in the console"),
     ("AllocationQuota.FreeTierOnly", "the free quota is not used up", "turn off 'free tier only' in the console"),
     ("ModelNotFound", "a model that exists", "see --option target_model"),
+    ("WorkSpaceNotFound", "a workspace that exists", "see the workspace in the address and in the console"),
+    ("NotFound", "a call that the address has", "set the region or VOXPREP_QWEN_BASE_URL, which ends in /api/v1"),
+    ("ModelUnavailable", "a service with room", "wait, then run the same command again"),
+    ("ModelServingError", "a service with room", "wait, then run the same command again"),
+    ("ModelServiceFailed", "a service in order", "wait, then run the same command again"),
+    ("InternalError", "a service in order", "wait, then run the same command again"),
+    ("SystemError", "a service in order", "wait, then run the same command again"),
+    ("RequestTimeOut", "an answer in time", "wait, then run the same command again"),
     ("InvalidParameter", "good fields", "check with `voxprep upload --dry-run`"),
 )
 _NEVER = ("CommodityNotPurchased", "PrepaidBillOverdue", "PostpaidBillOverdue")

@@ -13,6 +13,8 @@ from prep.providers.limits import Rule, VendorLimit, highest
 
 DATA_URL_HEAD = "data:audio/wav;base64,"
 HASH_LETTERS = 4
+JOINERS = "[\u200c\u200d]"
+"""Never printed, yet part of Persian and Indic words and of many emoji."""
 
 
 def base64_length(n_bytes: int) -> int:
@@ -88,9 +90,9 @@ def judge(
 
 def _name_given(request: EnrolRequest) -> RuleCheck:
     name = request.name.strip()
-    return RuleCheck(
-        "voice name given", bool(name) and name.isprintable(), name, "not empty, printable", fix="give one with --name"
-    )
+    shown = re.sub(JOINERS, "", name).strip()
+    good = bool(shown) and shown.isprintable()
+    return RuleCheck("voice name given", good, name, "not empty, printable", fix="give one with --name")
 
 
 def _of_request(limit: VendorLimit, request: EnrolRequest, vendor: str, sent_name: str) -> list[RuleCheck]:
@@ -101,7 +103,9 @@ def _of_request(limit: VendorLimit, request: EnrolRequest, vendor: str, sent_nam
             _check(limit, "number of clips", len(samples), "clips", f"{AGAIN}; it chooses them".format(vendor=vendor))
         ]
     if limit.rule == "total_s":
-        return [_check(limit, "length of all clips", round(sum(s.duration_s or 0.0 for s in samples), 3), "s", more)]
+        lengths = [s.duration_s for s in samples]
+        known = None if None in lengths else round(sum(length or 0.0 for length in lengths), 3)
+        return [_check(limit, "length of all clips", known, "s", more)]
     if limit.rule == "total_bytes":
         return [_check(limit, "size of all clips", sum(s.n_bytes for s in samples), "bytes", "use fewer clips")]
     named = f"give another --name; this one would be sent as {sent_name!r}"
@@ -142,7 +146,7 @@ def shortened(name: str, most: int | None) -> str:
     """
     if most is None or len(name) <= most:
         return name
-    mark = hashlib.sha256(name.encode()).hexdigest()[:HASH_LETTERS]
+    mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_LETTERS]
     return f"{name[: most - HASH_LETTERS - 1].rstrip()}_{mark}"
 
 

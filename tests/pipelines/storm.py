@@ -1,8 +1,8 @@
 """Uploads in a storm: one enrolment under random faults and kills, run again until it ends; everything from a seed.
 
 A run happens in a forked child that dies with `os._exit` at the n-th point the upload passes. The sandbox lives in
-this process and keeps what it was sent. What must hold at the end is in `wrongs`. `python tests/pipelines/storm.py
-1000` makes the table of `benchmarks/results/uploads.md`.
+this process and keeps what it was sent. What must hold at the end is in `wrongs`. `python -m benchmarks uploads` runs a
+thousand of them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -24,13 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-if __name__ == "__main__":
-    sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
-
 import httpx
 from sandbox_kit import SAID, speech
-from upload_kit import BY_URL, VENDORS, environment, good_run, served, wav, write_consent
+from upload_kit import BY_URL, CREATES, VENDORS, environment, good_run, served, wav, write_consent
 
 from pipelines.sandbox.app import Running, running
 from pipelines.sandbox.settings import FAULTS, PlannedFault, Settings
@@ -42,6 +39,8 @@ MOST_POINTS = 30
 MOST_RUNS = 12
 SETTINGS = Settings(train_s=0.02, hang_s=0.5, retry_after_s=0, slow_s=0.2)
 REASON = "the sample is noisy"
+LOST = ("garbage", "cut", "hang-after", "hang-before", "503", "500")
+"""Faults that leave open whether a create was carried out."""
 
 
 def child_main() -> None:
@@ -79,23 +78,19 @@ def one_run(wish: dict[str, Any]) -> int:
 
     def passed(point: str) -> None:
         points[0] += 1
-        if points[0] == wish["kill_at"]:
+        if wish["kill_at"] in (points[0], point):
             os._exit(KILLED)
 
     run = Path(wish["run"])
     options = {"contact_email": "user@example.com"} if wish["vendor"] == "qhaigc" else {}
-    job = uploading.UploadJob(
-        run, wish["vendor"], "Ann", run / "consent.toml", options, hosting=wish["hosting"]
-    )
+    job = uploading.UploadJob(run, wish["vendor"], "Ann", run / "consent.toml", options, hosting=wish["hosting"])
     wire = Wire(wish["environ"], Impatient(), Backoff(start_s=0.001, cap_s=0.01))
     try:
         uploading.upload(job, wire, passed)
     except (Refused, Retryable, OutcomeUnknown) as error:
         (run / "said.txt").write_text(str(error), encoding="utf-8")
         return {Refused: 3, Retryable: 4, OutcomeUnknown: 5}[type(error)]
-    except Exception:
-        import traceback
-
+    except Exception:  # noqa: BLE001  whatever it is belongs into the storm's report
         (run / "said.txt").write_text(traceback.format_exc(), encoding="utf-8")
         return 6
     return 0
@@ -106,7 +101,11 @@ class Forker:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__)), "--child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(Path(__file__)), "--child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
 
     def run(self, **wish: Any) -> int:
@@ -161,7 +160,7 @@ def storm(seed: int, here: Running, forker: Forker) -> Storm:
             write_consent(good_run(folder, this.vendor))
             for _ in range(rng.randint(1, 4)):
                 rough(this, rng, here)
-                run(this, here, forker, folder, spec, rng.randint(1, MOST_POINTS) if rng.random() < 0.7 else 0)
+                run(this, here, forker, folder, spec, death(this.vendor, rng))
             here.books.faults.clear()
             here.books.outcomes.clear()
             calm(this, here, forker, folder, spec)
@@ -173,7 +172,11 @@ def storm(seed: int, here: Running, forker: Forker) -> Storm:
 
 def rough(this: Storm, rng: random.Random, here: Running) -> None:
     """Plan what goes wrong in the next run."""
-    for _ in range(rng.randint(0, 3)):
+    if rng.random() < 0.5:
+        method, _, path = CREATES[this.vendor].partition(" ")
+        here.books.plan(PlannedFault(rng.choice(LOST), path, method, rng.randint(1, 3)))
+        this.n_faults += 1
+    for _ in range(rng.randint(0, 2)):
         method = rng.choice(["*", "POST", "GET"] + (["PUT", "DELETE"] if this.vendor == "qiniu" else []))
         here.books.plan(PlannedFault(rng.choice(FAULTS), f"/{this.vendor}/", method, rng.randint(1, 6)))
         this.n_faults += 1
@@ -181,12 +184,18 @@ def rough(this: Storm, rng: random.Random, here: Running) -> None:
         here.books.fail_next(this.vendor, REASON)
 
 
-def run(this: Storm, here: Running, forker: Forker, folder: Path, spec: str, kill_at: int) -> str:
-    """One run of the upload, killed at its n-th point (0 = not)."""
+def death(vendor: str, rng: random.Random) -> int | str:
+    """Where a run is killed: at a step that makes something, at any n-th point, or not at all (0)."""
+    steps = ["slot", "train"] if vendor == "qiniu" else ["create"]
+    named = [f"{step}:{when}" for step in steps for when in ("begun", "answered", "done")]
+    named += ["host:begun", "host:there", "follow:begun", "ready", "host:removed", "receipt"]
+    return rng.choice([rng.choice(named), rng.randint(1, MOST_POINTS), 0])
+
+
+def run(this: Storm, here: Running, forker: Forker, folder: Path, spec: str, kill_at: int | str) -> str:
+    """One run of the upload, killed at its n-th point or at a named one (0 = not)."""
     hosting = spec if this.vendor in BY_URL else ""
-    code = forker.run(
-        run=str(folder), vendor=this.vendor, hosting=hosting, environ=environment(here), kill_at=kill_at
-    )
+    code = forker.run(run=str(folder), vendor=this.vendor, hosting=hosting, environ=environment(here), kill_at=kill_at)
     ending = ENDINGS.get(code, f"exit {code}")
     if ending.startswith("exit"):
         this.wrongs.append(f"a run ended with {ending}: {(folder / 'said.txt').read_text(encoding='utf-8')}")
@@ -283,31 +292,36 @@ def somebody_else(here: Running, vendor: str, folder: Path, url: str) -> dict[st
     return {key: looks(row) for key, row in here.books.stores[vendor].items()}
 
 
-def table(storms: list[Storm], seconds: float) -> str:
-    """The storms as a Markdown table, by vendor."""
-    lines = ["| vendor | enrolments | runs | killed | faults planned | ready | unknown | wrong |", "|---|---|---|---|---|---|---|---|"]
+COLUMNS = ("vendor", "enrolments", "runs", "killed", "faults planned", "ready", "unknown", "wrong")
+
+
+def rows(storms: list[Storm]) -> list[tuple[str, ...]]:
+    """The storms by vendor, and all together, under `COLUMNS`."""
+    out = []
     for vendor in (*VENDORS, "all"):
         mine = [one for one in storms if vendor in (one.vendor, "all")]
         ends, runs = Counter(one.end for one in mine), Counter(ending for one in mine for ending in one.runs)
-        cells = (len(mine), runs.total(), runs["killed"], sum(one.n_faults for one in mine), ends["ready"], ends["unknown"])
-        lines.append(f"| {vendor} | " + " | ".join(map(str, cells)) + f" | {sum(bool(one.wrongs) for one in mine)} |")
-    return "\n".join([*lines, "", f"{seconds:.0f} s in all."]) + "\n"
+        planned, wrong = sum(one.n_faults for one in mine), sum(bool(one.wrongs) for one in mine)
+        cells = (len(mine), runs.total(), runs["killed"], planned, ends["ready"], ends["unknown"], wrong)
+        out.append((vendor, *map(str, cells)))
+    return out
 
 
-def main(n: int, first: int = 0) -> int:
-    """Run `n` storms and print the table; the exit code says whether anything was wrong."""
-    began, storms = time.perf_counter(), []
+def many(n: int, first: int = 0) -> list[Storm]:
+    """The storms of `n` seeds, one after the other; what is wrong is printed at once."""
+    storms = []
     with weather() as (here, forker):
         for seed in range(first, first + n):
             storms.append(storm(seed, here, forker))
             if storms[-1].wrongs:
                 print(storms[-1], file=sys.stderr, flush=True)
-    print(table(storms, time.perf_counter() - began))
-    return int(any(one.wrongs for one in storms))
+    return storms
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--child"]:
         child_main()
     else:
-        sys.exit(main(*map(int, sys.argv[1:])))
+        done = many(*map(int, sys.argv[1:]))
+        print(*(" | ".join(row) for row in (COLUMNS, *rows(done))), sep="\n")
+        sys.exit(any(one.wrongs for one in done))

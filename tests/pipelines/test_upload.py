@@ -295,7 +295,7 @@ def test_a_create_that_ends_late_is_adopted_by_the_next_try(sandbox, tmp_path, m
 
     result = upload(job(good_run(tmp_path)), Wire(sandbox.environment, Late(), QUICK))
     assert result.state == "adopted"
-    assert (creates(sandbox), voices(sandbox)) == (2, ["Ann"])
+    assert (creates(sandbox), voices(sandbox)) == (1, ["Ann"])
 
 
 def test_wrong_key(sandbox, tmp_path):

@@ -273,3 +273,15 @@ def test_the_receipts_call_speaks_with_another_client(sandbox, tmp_path):
         said = client.post(words[2], headers=headers, content=words[words.index("-d") + 1].encode())
         audio = client.get(said.json()["output"]["audio"]["url"])
     assert audio.headers["content-type"] == "audio/wav"
+
+
+def test_other_options_that_make_another_voice_are_not_passed_over_in_silence(sandbox, tmp_path):
+    enrolled(sandbox, tmp_path, "qwen", "", target_model="qwen3-tts-vc-2026-01-22")
+    with pytest.raises(ConfigError, match=r"was made .* with target_model=qwen3-tts-vc-2026-01-22.*another --name"):
+        enrolled(sandbox, tmp_path, "qwen", "", target_model="qwen3-tts-vc-realtime-2026-01-15")
+    assert creates(sandbox, "qwen") == 1
+
+
+def test_ai302_a_folder_that_is_none_is_not_taken_for_a_task(sandbox, tmp_path):
+    with pytest.raises(ConfigError, match="no run folder"):
+        say(where(sandbox, "ai302"), Saying(str(tmp_path / "none"), "Hello", tmp_path / "a.wav"))

@@ -1,4 +1,4 @@
-"""What the upload tests share: audio, a finished run folder, a consent file, a web server, a quick way to the sandbox."""
+"""What the upload tests share: audio, a finished run folder, a consent file, a web server, the sandbox at hand."""
 
 from __future__ import annotations
 

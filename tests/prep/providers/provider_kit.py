@@ -29,7 +29,9 @@ __all__ = ["KEY", "TOKEN", "Answers", "Notes", "limits_of", "request_of", "sampl
 
 
 @functools.cache
-def wav(seconds: float = 10.5, rate_hz: int = 24000, channels: int = 1, kind: str = "PCM_16", form: str = "WAV") -> bytes:
+def wav(
+    seconds: float = 10.5, rate_hz: int = 24000, channels: int = 1, kind: str = "PCM_16", form: str = "WAV"
+) -> bytes:
     """A file of a constant; enough for what only reads headers."""
     out = io.BytesIO()
     samples = 0.1 * np.ones((round(seconds * rate_hz), channels), np.float32)

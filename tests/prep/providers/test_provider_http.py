@@ -233,3 +233,16 @@ def test_addresses_that_will_not_do(url):
 )
 def test_whatever_a_vendor_says_is_shown(body, words):
     assert vendor_words(httpx.Response(502, content=body)) == words
+
+
+def test_a_key_across_the_place_where_long_answers_are_cut_is_blotted_out_whole():
+    """The words of an answer are cut at 300 letters; the key was looked for only after that."""
+    line = Line(httpx.Response(400, text="x" * 293 + KEY))
+    with pytest.raises(Refused) as caught:
+        line.send()
+    assert KEY[:6] not in str(caught.value)
+
+
+def test_queries_of_addresses_are_never_in_a_failure():
+    failure = ProviderFailure("v", "cannot read https://b.example.com/a.wav?X-Amz-Signature=abc&x=1, sorry")
+    assert failure.message == "cannot read https://b.example.com/a.wav?*** sorry"
