@@ -33,7 +33,8 @@ def silent_sets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrepareRes
     out = tmp_path_factory.mktemp("silent")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Session, "recogniser", _deaf)
-        yield prepare(PrepareJob([str(TALK)], WITHOUT, out), load(), cache_root(), lambda _: None)
+        made = prepare(PrepareJob([str(TALK)], WITHOUT, out), load(), cache_root(), lambda _: None)
+    yield made
     shutil.rmtree(out)
 
 
