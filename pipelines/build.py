@@ -112,7 +112,15 @@ MEASURES_OF_STAGE = {
     "snr": ("snr_db",),
     "level": ("lufs", "peak_dbfs"),
     "edges": ("edge_quiet_ms", "own_end_below_db", "edge_voiced_ratio"),
-    "transcribe": ("text_confidence", "asr_logprob", "words_per_s"),
+    "transcribe": (
+        "text_confidence",
+        "asr_logprob",
+        "words_per_s",
+        "repeat_ratio",
+        "gzip_ratio",
+        "wrong_script_ratio",
+        "second_error",
+    ),
     "voices": ("n_speakers",),
 }
 """What each stage measures, so that a row can say what was never asked of it."""

@@ -97,9 +97,13 @@ def clip_line(clip: dict[str, Any]) -> dict[str, str]:
     return {
         "clip": f"{clip['file']}\n{clip['duration_s']:.1f} s",
         "source": f"{Path(clip['source']).name}\n{spans}",
-        "text": (clip["text"] or "-") + (" [needs review]" if clip["needs_review"] else ""),
+        "text": (clip["text"] or "-") + (" [needs review]" if clip["needs_review"] else "") + _unsure(clip),
         "measured, and why chosen": ", ".join(figures) + "\n" + "; ".join(clip["why"]),
     }
+
+
+def _unsure(clip: dict[str, Any]) -> str:
+    return f" [check by ear: {', '.join(clip['unsure_words'])}]" if clip["unsure_words"] else ""
 
 
 def upload_document(vendor: str, end: UploadResult | PrepError) -> dict[str, Any]:

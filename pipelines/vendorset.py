@@ -180,6 +180,7 @@ def _write_clip(job: Job, number: int, choice: Choice) -> dict[str, Any]:
         "text": scored.text if job.spec.text else None,
         "language": scored.clips[0].language,
         "needs_review": scored.clips[0].language in NEEDS_REVIEW,
+        "unsure_words": [word.word.strip() for word in scored.words if word.unsure] if job.spec.text else [],
         "text_agreement": choice.verdict.text_agreement,
         "measures": _measures(choice),
         "why": why(choice, job),

@@ -17,6 +17,10 @@ CHECKS: Mapping[str, tuple[str, str]] = {
     "own_end_below_db": ("the recording begins or breaks off inside a word", "record a moment longer on both sides"),
     "text_confidence": ("its words are not understood", "speak more clearly, or give the text yourself"),
     "words_per_s": ("its text does not fit its length", "check the text by ear"),
+    "repeat_ratio": ("its text goes round in circles", "check the text by ear"),
+    "gzip_ratio": ("its text goes round in circles", "check the text by ear"),
+    "wrong_script_ratio": ("its text is in another script than its language", "name it: --set asr.language=CODE"),
+    "second_error": ("heard twice, it is two texts", "speak more clearly, or give the text yourself"),
     "part": ("outside the part asked for", "ask for a longer part"),
     "unreadable": ("the file cannot be read", "send the original file again"),
 }

@@ -30,12 +30,13 @@ class Reason:
 
 @dataclass(frozen=True)
 class Word:
-    """One word as heard: source time in seconds, probability 0..1."""
+    """One word as heard: source time in seconds, probability 0..1; `unsure` where a second hearing differs."""
 
     word: str
     start_s: float
     end_s: float
     prob: float
+    unsure: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    {"prep.errors", "prep.span", "prep.clip", "prep.text"},
+    {"prep.errors", "prep.span", "prep.clip", "prep.text", "prep.witness"},
     {"prep.models", "prep.audio", "prep.store", "prep.stage", "prep.manifest"},
     {"prep.recordings", "prep.stages", "prep.measures", "prep.providers", "prep.hosting", "prep.exports"},
     {"pipelines"},

@@ -13,6 +13,7 @@ from prep.clip import Word
 
 RATE_HZ = 16_000
 SIMPLIFIED = "t2s"
+SHIFT_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,11 @@ class Heard:
 class Recogniser(Protocol):
     """Speech to text."""
 
-    def hear(self, samples: Samples, language: str) -> Heard:
-        """Words in `(n,)` float32 at 16 kHz; empty audio gives empty text."""
+    def hear(self, samples: Samples, language: str, again: bool = False) -> Heard:
+        """Words in `(n,)` float32 at 16 kHz; empty audio gives empty text.
+
+        `again`: another way of hearing the same, as a second witness; times are those of `samples` all the same.
+        """
         ...
 
     def languages(self, samples: Samples) -> dict[str, float]:
@@ -55,7 +59,8 @@ class Whisper:
         threads: per call.
         beam_size: 5 is the model's own evaluation setting.
 
-    Decoding is at temperature 0 only: the model's fallback samples at random, and two runs would differ.
+    Decoding is at temperature 0 only: the model's fallback samples at random, and two runs would differ. A second
+    hearing is greedy and shifted by 0.3 s of silence, so that its frames fall otherwise.
     """
 
     def __init__(self, folder: Path, device: str, compute_type: str, threads: int, beam_size: int) -> None:
@@ -67,34 +72,37 @@ class Whisper:
         self._beam_size = beam_size
         self._simplify: Any = None
 
-    def hear(self, samples: Samples, language: str) -> Heard:
+    def hear(self, samples: Samples, language: str, again: bool = False) -> Heard:
         """See `Recogniser.hear`."""
         if len(samples) < RATE_HZ // 10:
             return Heard("", (), language, 0.0, 0.0)
+        shift_s = SHIFT_S if again else 0.0
+        silence = np.zeros(int(shift_s * RATE_HZ), np.float32)
         found, _ = self._model.transcribe(
-            np.ascontiguousarray(samples, np.float32),
+            np.concatenate([silence, np.asarray(samples, np.float32), silence]),
             language=language,
-            beam_size=self._beam_size,
+            beam_size=1 if again else self._beam_size,
             temperature=0.0,
             condition_on_previous_text=False,
             word_timestamps=True,
         )
         segments = list(found)
-        words = tuple(self._word(word, language) for segment in segments for word in segment.words or ())
+        words = tuple(self._word(word, language, shift_s) for segment in segments for word in segment.words or ())
         text = "".join(word.word for word in words).strip()
         seconds = sum(s.end - s.start for s in segments)
         logprob = sum(s.avg_logprob * (s.end - s.start) for s in segments) / seconds if seconds > 0 else 0.0
-        silence = max((s.no_speech_prob for s in segments), default=0.0)
-        return Heard(text, words, language, float(logprob), float(silence))
+        no_speech = max((s.no_speech_prob for s in segments), default=0.0)
+        return Heard(text, words, language, float(logprob), float(no_speech))
 
     def languages(self, samples: Samples) -> dict[str, float]:
         """See `Recogniser.languages`."""
         _, _, found = self._model.detect_language(np.ascontiguousarray(samples, np.float32))
         return {code: float(prob) for code, prob in found}
 
-    def _word(self, word: Any, language: str) -> Word:
+    def _word(self, word: Any, language: str, shift_s: float) -> Word:
         text = self._simplified(word.word) if language == "zh" else word.word
-        return Word(text, round(float(word.start), 3), round(float(word.end), 3), round(float(word.probability), 3))
+        start_s, end_s = (max(0.0, round(float(at) - shift_s, 3)) for at in (word.start, word.end))
+        return Word(text, start_s, end_s, round(float(word.probability), 3))
 
     def _simplified(self, text: str) -> str:
         if self._simplify is None:

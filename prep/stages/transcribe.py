@@ -12,8 +12,12 @@ from prep.clip import Clip, Word
 from prep.models.whisper import RATE_HZ, Recogniser
 from prep.recordings import Recordings
 from prep.stage import Work
-from prep.text import UNSPACED, units
+from prep.text import error_rate
+from prep.witness import gzip_ratio, repeat_ratio, units_per_s, unsure, wrong_script_ratio
 
+SURE = 0.85
+"""Mean word probability at which one hearing is enough."""
+UNSURE_PROB = 0.5
 Load = Callable[[], Recogniser]
 """Gives the recogniser, loading it the first time."""
 
@@ -66,7 +70,7 @@ class Transcribe:
     settings: tuple[tuple[str, str], ...]
     weights: str = ""
     name: str = "transcribe"
-    version: str = "1"
+    version: str = "2"
 
     @contextmanager
     def open(self) -> Iterator[Work]:
@@ -74,30 +78,58 @@ class Transcribe:
         recogniser = self.load()
 
         def work(clips: Sequence[Clip]) -> list[dict[str, Any]]:
-            return [asdict(recogniser.hear(samples_16k(self.recordings, clip), self.language)) for clip in clips]
+            return [self._heard(recogniser, samples_16k(self.recordings, clip)) for clip in clips]
 
         yield work
 
+    def _heard(self, recogniser: Recogniser, samples: Samples) -> dict[str, Any]:
+        """What was heard, and, where that is not sure, what a second hearing made of it."""
+        first = recogniser.hear(samples, self.language)
+        sure = text_confidence(first.words) >= SURE
+        second = None if sure else recogniser.hear(samples, self.language, again=True).text
+        return {**asdict(first), "second": second}
+
     def merge(self, clip: Clip, result: dict[str, Any]) -> Clip:
-        """The clip with text, words (source time) and the text measures."""
-        zero_s = clip.span.start_s
+        """The clip with text, words (source time; unsure ones marked) and the text measures."""
+        zero_s, language, second = clip.span.start_s, result["language"], result["second"]
+        heard = [w["word"] for w in result["words"]]
+        doubted = unsure(heard, second, language) if second is not None else frozenset()
         words = tuple(
-            Word(w["word"], round(zero_s + w["start_s"], 3), round(zero_s + w["end_s"], 3), w["prob"])
-            for w in result["words"]
+            Word(
+                w["word"],
+                round(zero_s + w["start_s"], 3),
+                round(zero_s + w["end_s"], 3),
+                w["prob"],
+                w["prob"] < UNSURE_PROB or i in doubted,
+            )
+            for i, w in enumerate(result["words"])
         )
-        seen = replace(clip, text=result["text"], words=words, language=result["language"])
-        return seen.with_measures(text_measures(words, result["language"], result["avg_logprob"], clip))
+        seen = replace(clip, text=result["text"], words=words, language=language)
+        measures = text_measures(seen, result["avg_logprob"])
+        if second is not None:
+            measures["second_error"] = error_rate(result["text"], second, language)
+        return seen.with_measures(measures)
 
 
-def text_measures(words: Sequence[Word], language: str, avg_logprob: float, clip: Clip) -> dict[str, float | None]:
-    """`text_confidence`: mean word probability 0..1 (0 for no words); `asr_logprob`; `words_per_s` of the clip.
+def text_confidence(words: Sequence[Word]) -> float:
+    """Mean word probability, 0..1; 0 for no words."""
+    return sum(word.prob for word in words) / len(words) if words else 0.0
 
-    In languages written without spaces two characters count as a word. Lively speech stays under 5 words/s.
+
+def text_measures(clip: Clip, avg_logprob: float) -> dict[str, float | None]:
+    """What a clip's text says of itself.
+
+    `text_confidence` (0..1), `asr_logprob` (mean log probability per token), `words_per_s` of its speech (of the
+    clip where that was not measured; lively speech stays under 5), `repeat_ratio`, `gzip_ratio` and
+    `wrong_script_ratio` (see `prep.witness`; good is under 0.3, 2.4 and 0.3).
     """
-    n_words = len(units("".join(word.word for word in words), language)) / (2 if language in UNSPACED else 1)
-    confidence = sum(word.prob for word in words) / len(words) if words else 0.0
+    text, language = "".join(word.word for word in clip.words).strip(), clip.language
+    speech_s = clip.measures.get("speech_s") or clip.span.duration_s
     return {
-        "text_confidence": confidence,
+        "text_confidence": text_confidence(clip.words),
         "asr_logprob": avg_logprob,
-        "words_per_s": n_words / clip.span.duration_s,
+        "words_per_s": units_per_s(text, language, speech_s),
+        "repeat_ratio": repeat_ratio(text, language),
+        "gzip_ratio": gzip_ratio(text),
+        "wrong_script_ratio": wrong_script_ratio(text, language),
     }
