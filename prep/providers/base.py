@@ -31,6 +31,7 @@ class Capabilities:
             speech.
         lookup: how a voice whose answer was lost is found again: by a `token` that only this enrolment has,
             by its `name`, which others may have chosen too, or not at all (`none`).
+        repeat_is_refused: the vendor itself refuses a second create of the same name or token.
         regions: region -> base URL; the first one is the default.
         key_variables: the vendor's own names of the environment variable with the key.
         settings: what of the wire format a user may set otherwise (VOXPREP_<VENDOR>_<NAME>), with help.
@@ -44,6 +45,7 @@ class Capabilities:
     options: Mapping[str, str]
     lookup: Literal["token", "name", "none"]
     regions: Mapping[str, str]
+    repeat_is_refused: bool = False
     say_options: Mapping[str, str] = field(default_factory=dict)
     key_variables: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)

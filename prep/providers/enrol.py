@@ -3,8 +3,8 @@
 ready already                    nothing is sent
 look-up: there, ours             adopted: followed to its end if it is in training
 look-up: there, surely not ours  refused before anything is sent
-look-up: not there               hosted if need be, sent; a lost answer leads back to the look-up,
-                                 `Backoff.tries` times in all
+look-up: not there               hosted if need be, sent; a lost answer leads back to the look-up, which is
+                                 repeated while the create may be on its way, `Backoff.tries` times in all
 look-up fails                    unknown if a create may have been carried out, else failed
 training failed                  what is left at the vendor is removed, then failed
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import NoReturn
 
 from prep.errors import (
@@ -44,9 +45,10 @@ class _NothingMade(OutcomeUnknown):
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds that pass, for waiting on training; there for tests."""
+    """Seconds that pass, for waiting on training, and the time of day, for creates of earlier runs; for tests."""
 
     now: Callable[[], float] = time.monotonic
+    today: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def enrol_once(
             publisher.sweep(ledger, plan)
             return last
         this = _Try(provider, ledger, plan, ledger.begin(plan), backoff, publisher, clock or Clock())
-        found = _look(this)
+        found = _look_settled(this)
         if found is not None and found.status == "failed" and not this.may_exist:
             _settle(this, "failed", message=_died(this, found))  # an attempt of a ledger that is lost
             continue
@@ -122,7 +124,7 @@ def _send(this: _Try) -> Enrolment:
         made = this.provider.enrol(request, this.journal)
     except OutcomeUnknown as error:
         this.backoff.sleep(this.backoff.start_s)  # a vendor still at work needs a moment before its list can tell
-        found = _look(this)
+        found = _look_settled(this)
         if found is not None:
             return _adopt(this, found)
         raise _NothingMade(error.failure) from error
@@ -165,6 +167,24 @@ def _look(this: _Try) -> Voice | None:
         said = "a create was sent and its answer never arrived; there is no look-up by anything but its id"
         _unknown(this, OutcomeUnknown(ProviderFailure(this.plan.vendor, said)))
     return found
+
+
+def _look_settled(this: _Try) -> Voice | None:
+    """Look until a create that was never answered is found, or can no longer be on its way."""
+    found, wait_s = _look(this), this.backoff.start_s
+    while found is None and (left_s := _still_on_its_way_s(this)) > 0.0:
+        this.backoff.sleep(min(wait_s, left_s))
+        wait_s = min(wait_s * this.backoff.factor, this.backoff.cap_s)
+        found = _look(this)
+    return found
+
+
+def _still_on_its_way_s(this: _Try) -> float:
+    """Seconds for which an unanswered create may still be carried out; 0 where a repetition could do no harm."""
+    since = None if this.provider.capabilities.repeat_is_refused else this.ledger.last_open_create(this.enrolment)
+    if since is None:
+        return 0.0
+    return this.backoff.settle_s - (this.clock.today() - since).total_seconds()
 
 
 def _unknown(this: _Try, error: ProviderError) -> NoReturn:

@@ -42,7 +42,9 @@ _UNUSABLE = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidU
 class Backoff:
     """When to try again: full jitter below `start_s * factor**n`, at most `cap_s`, `tries` in all.
 
-    A vendor that asks for a longer pause than `patience_s` is not waited for. `sleep` is there for tests.
+    A vendor that asks for a longer pause than `patience_s` is not waited for. `settle_s` is how long a create whose
+    answer was lost may still be on its way at the vendor: so long it is looked for before it is sent again. `sleep`
+    is there for tests.
     """
 
     start_s: float = 1.0
@@ -50,6 +52,7 @@ class Backoff:
     cap_s: float = 60.0
     tries: int = 5
     patience_s: float = 300.0
+    settle_s: float = 30.0
     sleep: Callable[[float], None] = time.sleep
 
     def retrying(self, *on: type[ProviderError]) -> tenacity.Retrying:

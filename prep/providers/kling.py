@@ -57,6 +57,7 @@ class Kling:
             "callback_url": "https address that Kling tells of each change of the task",
         },
         lookup="token",
+        repeat_is_refused=True,
         regions={"intl": "https://api-singapore.klingai.com", "cn": "https://api-beijing.klingai.com"},
         key_variables=("KLING_API_KEY",),
         settings={

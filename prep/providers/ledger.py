@@ -223,6 +223,15 @@ class Ledger:
         known = (json.loads(row[0]) for row in rows)
         return str(next((facts[fact] for facts in known if fact in facts), ""))
 
+    def last_open_create(self, enrolment: Enrolment) -> datetime | None:
+        """When the newest create of this attempt that was never answered was last heard of; None = there is none."""
+        row = self._db.execute(
+            "SELECT max(begun_at, ended_at) FROM steps WHERE id = ? AND attempt = ? AND creates"
+            " AND outcome IN ('begun', 'lost') ORDER BY n DESC LIMIT 1",
+            (enrolment.id, enrolment.attempt),
+        ).fetchone()
+        return None if row is None else datetime.fromisoformat(row[0])
+
     def is_open(self, enrolment: Enrolment, step: str) -> bool:
         """Whether the newest step of this name in this attempt was begun and never answered."""
         row = self._db.execute(

@@ -51,6 +51,7 @@ class Qhaigc:
         },
         say_options={"response_format": "mp3 (default), wav or opus", "speed": "1.0 = as is"},
         lookup="name",
+        repeat_is_refused=True,
         regions={"cn": "https://api.qhaigc.net", "hk": "https://api-hk.qhaigc.net"},
         key_variables=("QHAIGC_API_KEY",),
         can_delete=False,

@@ -34,10 +34,11 @@ from pipelines.sandbox.settings import FAULTS, PlannedFault, Settings
 
 KILLED = 9
 ENDINGS = {0: "ready", 3: "refused", 4: "retry", 5: "unknown", KILLED: "killed"}
-READ_S = 0.3  # a silent vendor is given up after this
+READ_S = 0.5  # a silent vendor is given up after this
+SETTLE_S = 2.5  # so long the sandbox may take for a create, on a busy machine too
 MOST_POINTS = 30
 MOST_RUNS = 12
-SETTINGS = Settings(train_s=0.02, hang_s=0.5, retry_after_s=0, slow_s=0.2)
+SETTINGS = Settings(train_s=0.02, hang_s=0.8, retry_after_s=0, slow_s=0.2)
 REASON = "the sample is noisy"
 LOST = ("garbage", "cut", "hang-after", "hang-before", "503", "500")
 """Faults that leave open whether a create was carried out."""
@@ -84,7 +85,7 @@ def one_run(wish: dict[str, Any]) -> int:
     run = Path(wish["run"])
     options = {"contact_email": "user@example.com"} if wish["vendor"] == "qhaigc" else {}
     job = uploading.UploadJob(run, wish["vendor"], "Ann", run / "consent.toml", options, hosting=wish["hosting"])
-    wire = Wire(wish["environ"], Impatient(), Backoff(start_s=0.001, cap_s=0.01))
+    wire = Wire(wish["environ"], Impatient(), Backoff(start_s=0.005, cap_s=0.05, settle_s=SETTLE_S))
     try:
         uploading.upload(job, wire, passed)
     except (Refused, Retryable, OutcomeUnknown) as error:

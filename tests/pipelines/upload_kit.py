@@ -81,7 +81,7 @@ def write_consent(folder: Path, extra: str = "") -> Path:
     return path
 
 
-QUICK = Backoff(start_s=0.001, cap_s=0.002)
+QUICK = Backoff(start_s=0.001, cap_s=0.002, settle_s=0)
 
 
 def environment(here: Running, **environ: str) -> dict[str, str]:
@@ -92,7 +92,7 @@ def environment(here: Running, **environ: str) -> dict[str, str]:
 
 def wire(here: Running, **environ: str) -> Wire:
     """The way to this sandbox, with retries that do not wait."""
-    return Wire(environ=environment(here, **environ), backoff=Backoff(start_s=0.001, cap_s=0.02))
+    return Wire(environ=environment(here, **environ), backoff=Backoff(start_s=0.001, cap_s=0.02, settle_s=0))
 
 
 def where(here: Running, vendor: str = "qhaigc") -> Where:

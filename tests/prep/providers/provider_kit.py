@@ -22,7 +22,7 @@ from prep.providers.notes import Notes
 
 KEY = "sk-test-key"
 TOKEN = "0123456789abcdef0123456789abcdef"
-PATIENT = Backoff(start_s=0, sleep=lambda _: None)
+PATIENT = Backoff(start_s=0, settle_s=0, sleep=lambda _: None)
 Answer = httpx.Response | Callable[[httpx.Request], httpx.Response]
 
 __all__ = ["KEY", "TOKEN", "Answers", "Notes", "limits_of", "request_of", "sample", "wav"]

@@ -1,5 +1,7 @@
 """Enrolling once, vendor by vendor, over a real ledger: lost and late answers, clean-up, what is never guessed."""
 
+from datetime import UTC, datetime, timedelta
+
 import httpx
 import pytest
 from provider_kit import PATIENT, Answers, limits_of, request_of, sample
@@ -8,6 +10,7 @@ from prep.errors import ConfigError, OutcomeUnknown, ProviderFailure, Refused, R
 from prep.hosting.base import Hosted
 from prep.providers import open_provider
 from prep.providers.enrol import Clock, enrol_once
+from prep.providers.http import Backoff
 from prep.providers.ledger import Ledger, Plan
 from prep.providers.publish import Publisher
 
@@ -298,3 +301,37 @@ def test_what_is_seen_at_the_address_is_checked_before_the_vendor_is_told(ledger
         enrol_once(vendor.open(), ledger, plan("kling"), PATIENT, published(shelf, other_bytes))
     assert ([asked.method for asked in vendor.asked], shelf.files) == (["GET"], {})
     assert ledger.latest(plan("kling")).state == "failed"
+
+
+def test_a_create_that_may_still_be_on_its_way_is_waited_for(ledger):
+    """The vendor takes 20 s to make a slot, and the client gave up at once: a second create would make two."""
+    slept = []
+    vendor = Qiniu([loses, makes("second")])
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if sum(slept) > 20:
+            vendor.rows.setdefault("first", SLOT | {"id": "first"})
+
+    clock = Clock(today=lambda: datetime.now(UTC) + timedelta(seconds=sum(slept)))
+    patient = Backoff(start_s=1.0, cap_s=8.0, settle_s=30.0, sleep=sleep)
+    done = enrol_once(vendor.open(), ledger, plan("qiniu"), patient, clock=clock)
+    assert (done.voice_id, list(vendor.rows)) == ("first", ["first"])
+    assert calls(vendor).count("POST voice-clones") == 1
+
+
+def test_after_that_time_it_is_sent_again(ledger):
+    slept = []
+    vendor = Qiniu([loses, makes("second")])
+    clock = Clock(today=lambda: datetime.now(UTC) + timedelta(seconds=sum(slept)))
+    patient = Backoff(start_s=1.0, cap_s=8.0, settle_s=30.0, sleep=slept.append)
+    done = enrol_once(vendor.open(), ledger, plan("qiniu"), patient, clock=clock)
+    assert (done.voice_id, sum(slept) >= 30.0) == ("second", True)
+
+
+def test_a_vendor_that_refuses_repetitions_is_not_waited_for(ledger):
+    slept = []
+    vendor = Kling([LOST, kling(TASK)], [NONE], [kling(DONE)])
+    patient = Backoff(start_s=1.0, cap_s=8.0, settle_s=30.0, sleep=slept.append)
+    assert enrol_once(vendor.open(), ledger, plan("kling"), patient).state == "ready"
+    assert sum(slept) < 30.0
