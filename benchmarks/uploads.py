@@ -8,6 +8,9 @@ a leaked slot, a hosted file left, somebody else's voice or slot touched, a key 
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,19 +18,29 @@ from pathlib import Path
 from benchmarks.report import Table
 
 N = 1000
+AT_ONCE = 4
 TESTS = Path(__file__).parents[1] / "tests"
 
 
 def run() -> list[Table]:
-    """Run them all; takes about half an hour."""
+    """Run them all, a quarter in each of four processes with a sandbox of its own."""
     sys.path[:0] = [str(TESTS / "pipelines"), str(TESTS)]
-    from storm import COLUMNS, many, rows
+    from storm import COLUMNS, Storm, rows
 
-    began = time.perf_counter()
-    storms = many(N)
-    seconds = time.perf_counter() - began
+    began, each = time.perf_counter(), N // AT_ONCE
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    quarters = [
+        subprocess.Popen(
+            [sys.executable, str(TESTS / "pipelines" / "storm.py"), str(each), str(quarter * each)],
+            env=environ,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for quarter in range(AT_ONCE)
+    ]
+    storms = [Storm(**row) for quarter in quarters for row in json.loads(quarter.communicate()[0])]
     note = (
-        f"{seconds / N:.1f} s each. 302.AI has no look-up: a task whose answer was lost stays `unknown` and is never"
-        " sent again, as promised."
+        f"{time.perf_counter() - began:.0f} s, {AT_ONCE} at a time. 302.AI has no look-up: a task whose answer was lost stays"
+        " `unknown` and is never sent again, as promised."
     )
-    return [Table(f"{N} enrolments, seeds 0 to {N - 1}", COLUMNS, rows(storms), note)]
+    return [Table(f"{len(storms)} enrolments, seeds 0 to {N - 1}", COLUMNS, rows(storms), note)]
