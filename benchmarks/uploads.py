@@ -40,7 +40,7 @@ def run() -> list[Table]:
     ]
     storms = [Storm(**row) for quarter in quarters for row in json.loads(quarter.communicate()[0])]
     note = (
-        f"{time.perf_counter() - began:.0f} s, {AT_ONCE} at a time. 302.AI has no look-up: a task whose answer was lost stays"
+        f"{time.perf_counter() - began:.0f} s, {AT_ONCE} at a time. 302.AI has no look-up: a lost task stays"
         " `unknown` and is never sent again, as promised."
     )
     return [Table(f"{len(storms)} enrolments, seeds 0 to {N - 1}", COLUMNS, rows(storms), note)]
