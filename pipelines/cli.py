@@ -56,6 +56,9 @@ def prepare(
     vendors: Annotated[list[str] | None, typer.Option("--for", "--vendor", help="Vendor; may be repeated.")] = None,
     clips: Annotated[int | None, typer.Option("--clips", help="Files per set.", min=1)] = None,
     text: Annotated[bool, typer.Option("--text", help="Transcribe every usable clip.")] = False,
+    speaker: Annotated[
+        str, typer.Option("--speaker", help="Whose voice: FILE, FILE@12:31-12:41, or a voice (A) of the run in --out.")
+    ] = "",
     channels: Annotated[str | None, typer.Option("--channels", help="auto, mix, split or a channel number.")] = None,
     stream: Annotated[int | None, typer.Option("--stream", help="Which audio track, from 0.", min=0)] = None,
     config: ConfigFile = None,
@@ -78,7 +81,7 @@ def prepare(
     extra = [f"ingest.channels={channels!r}"] if channels else []
     extra += [f"ingest.stream={stream}"] if stream is not None else []
     merged = load(config, [*(settings or []), *extra])
-    job = PrepareJob(sources, list(dict.fromkeys(vendors or [])), out, clips, text)
+    job = PrepareJob(sources, list(dict.fromkeys(vendors or [])), out, clips, text, speaker)
     with Console(quiet, events) as console:
         result = run(job, merged, cache_root(), console.say, console.fetching)
         report = write_report(result, merged, Store(cache_root() / "store"))
@@ -179,6 +182,30 @@ def voices_say(
     where = _where(provider, base_url, options)
     given.pop("region", None)
     typer.echo(f"wrote {say(where, Saying(voice, text, out, given, hosting or 'ai302'))}")
+
+
+@voices_app.command("verify", epilog="Example: voxprep voices verify --provider qwen VOICE out/")
+def voices_verify(
+    voice: str,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The run whose set the voice was made of.")],
+    provider: VendorName,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for what it says; default DIR/verify.")] = None,
+    texts: Annotated[list[str] | None, typer.Option("--text", help="A sentence to say; may be repeated.")] = None,
+    options: Options = None,
+    base_url: BaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Let the vendor's voice speak, and measure whether it is the voice of the set and says the words."""
+    from pipelines import show
+    from pipelines.build import Session
+    from pipelines.config import load
+    from pipelines.likeness import Verifying, verify_voice
+    from prep.models.registry import cache_root
+
+    wish = Verifying(voice, directory, out or directory / "verify", tuple(texts or ()))
+    with Session(load(), cache_root()) as session:
+        found = verify_voice(_where(provider, base_url, options), wish, session)
+    show.likeness(found, as_json)
 
 
 @voices_app.command("delete")

@@ -67,6 +67,30 @@ class AsrConfig(Strict):
     language: str = ""
 
 
+class SpeakersConfig(Strict):
+    """Who speaks when, and who is who across recordings; see `prep.stages.turns` and `prep.measures.voices`.
+
+    Args:
+        turns: whether to find out; without it voices are "not checked".
+        model: a speaker network of the user's own (kaldi features in, ONNX), instead of the registry's.
+        same_voice: cosine from which two stretches of one recording are one speaker.
+        across: cosine from which speakers of two recordings are one voice, and a voice is the one of `--speaker`.
+        near_tie: a second voice with at least this share of the first one's minutes makes the choice a tie.
+    """
+
+    turns: bool = True
+    model: str = ""
+    same_voice: float = Field(0.4, gt=0, lt=1)
+    across: float = Field(0.4, gt=0, lt=1)
+    near_tie: float = Field(0.8, gt=0, le=1)
+
+
+class MosConfig(Strict):
+    """Predicted opinion scores (DNSMOS) of every usable clip; `on` costs about as much as transcribing them."""
+
+    on: bool = False
+
+
 class RenderConfig(Strict):
     """See `prep.stages.render.RenderSpec`."""
 
@@ -89,6 +113,8 @@ class Config(Strict):
     asr: AsrConfig
     render: RenderConfig
     select: SelectConfig
+    speakers: SpeakersConfig
+    mos: MosConfig
 
     @property
     def sha256(self) -> str:

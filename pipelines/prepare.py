@@ -6,19 +6,21 @@ import datetime
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.build import Session
 from pipelines.config import Config, load_vendor
+from pipelines.people import People, chosen, only, people_of, reference, told, with_speakers, write_voices
 from pipelines.process import Recording, SourceResult, language_of, not_run, process, transcribed, with_clips
 from pipelines.sources import Given, expand, source_of
-from pipelines.vendorset import Job, VendorSet, make_set
+from pipelines.vendorset import Job, VendorSet, make_set, write_set
 from prep.audio import CopyReader, write_flac16
 from prep.clip import Clip
 from prep.errors import ConfigError
 from prep.manifest import Row, clip_id, clip_row, failed_row, write_jsonl, write_parquet
+from prep.stages.select import Selection
 from prep.store import fill_atomic
 
 Say = Callable[[str], None]
@@ -34,6 +36,7 @@ class PrepareJob:
         out: made if missing; an earlier run's output there is replaced.
         clips: files per set; None = the vendor's target.
         text: transcribe every usable clip, not only those a set needs.
+        speaker: whose voice: a file, a part of one, or a voice of an earlier run; empty = who speaks most.
     """
 
     sources: Sequence[str]
@@ -41,6 +44,7 @@ class PrepareJob:
     out: Path
     clips: int | None = None
     text: bool = False
+    speaker: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class PrepareResult:
     sources: list[dict[str, Any]]
     sets: list[VendorSet]
     run: Mapping[str, str]
+    voices: Sequence[Mapping[str, Any]] = ()
+    people: People = field(default_factory=People)
 
     @property
     def complete(self) -> bool:
@@ -84,13 +90,29 @@ def prepare(job: PrepareJob, config: Config, cache: Path, say: Say, fetching: An
         raise ConfigError("nothing to do: no files in what was given")
     _check_out(job.out)
     with Session(config, cache, fetching) as session:
+        wanted = reference(job.speaker, job.out, session, say) if job.speaker else None
         results = [_one(item, session, say, f"{i}/{len(given)}") for i, item in enumerate(given, 1)]
         recordings = [recording for result in results for recording in result.recordings]
-        sets = [make_set(vendor_job, recordings, session, say) for vendor_job in jobs]
+        people = people_of(recordings, session)
+        results = [
+            replace(result, recordings=tuple(with_speakers(r, session, people) for r in result.recordings))
+            for result in results
+        ]
+        recordings = [recording for result in results for recording in result.recordings]
+        people = chosen(people, wanted, config.speakers)
+        say(told(people))
+        sets = [_set(vendor_job, recordings, people, session, say) for vendor_job in jobs]
         recordings = [_with_heard(recording, sets) for recording in recordings]
         if job.text:
             recordings = [_all_text(recording, session, say) for recording in recordings]
-        return _write(job, config, results, recordings, sets, session, say)
+        voices = write_voices(job.out, people, recordings, session)
+        return replace(_write(job, config, results, recordings, sets, session, say), voices=voices, people=people)
+
+
+def _set(job: Job, recordings: Sequence[Recording], people: People, session: Session, say: Say) -> VendorSet:
+    if people.problem is not None:
+        return write_set(job, Selection(), None, people.problem)
+    return make_set(job, [only(recording, people.wanted) for recording in recordings], session, say)
 
 
 def _vendor_job(name: str, job: PrepareJob, config: Config) -> Job:
@@ -234,6 +256,12 @@ def source_notes(facts: Mapping[str, Any]) -> list[str]:
     return out
 
 
+def voices_note(recording: Recording) -> list[str]:
+    """That more than one voice speaks in a recording, as a note."""
+    heard = sorted({clip.speaker for clip in recording.clips if clip.speaker})
+    return [f"two_speakers: {len(heard)} voices speak in it: {', '.join(heard)}"] if len(heard) > 1 else []
+
+
 def _source_row(recording: Recording) -> dict[str, Any]:
     copy = recording.copy
     facts = {k: v for k, v in copy.facts.items() if k not in {"clipped_bins", "gaps"}}
@@ -245,6 +273,6 @@ def _source_row(recording: Recording) -> dict[str, Any]:
         "sample_rate": copy.span.rate_hz,
         "duration_s": copy.span.duration_s,
         "kept_s": kept,
-        "notes": source_notes(facts),
+        "notes": source_notes(facts) + voices_note(recording),
         **facts,
     }

@@ -9,12 +9,14 @@ from pipelines.build import MEASURES_OF_STAGE, Session
 from prep.clip import Clip, Reason, Source, WorkingCopy
 from prep.errors import BadAudio
 from prep.span import Span, samples_of
-from prep.stage import apply
+from prep.stage import apply, settings_of
 from prep.stages.ingest import ingest
 from prep.stages.segment import tile
+from prep.stages.turns import speaker_changes
 from prep.store import digest
 
 N_LANGUAGE_CLIPS = 3
+ONE_CHANGE_S = 0.5
 SURE_LANGUAGE = 0.8
 """One clip decides when it is this sure: each one asked costs as much as transcribing it."""
 Done = Callable[[str], None]
@@ -56,19 +58,43 @@ def process(source: Source, session: Session, done: Done | None = None) -> Sourc
 
 
 def segmented(copy: WorkingCopy, session: Session) -> list[Clip]:
-    """The tiles of a working copy as clips."""
+    """The tiles of a working copy as clips; none spans a change of speaker."""
     settings = session.config.segmenting
-    key = digest(copy.key, asdict(settings), session.listening.weights_sha256)
+    changes, listened = _changes(copy, session)
+    key = digest(copy.key, asdict(settings), session.listening.weights_sha256, *listened)
     wished = copy.source.part
     part = (
         None if wished is None else (samples_of(wished[0], copy.span.rate_hz), samples_of(wished[1], copy.span.rate_hz))
     )
     clips = []
-    for piece in tile(session.recordings.track(copy), settings, part):
+    for piece in tile(session.recordings.track(copy), settings, part, changes):
         span = Span(piece.start, piece.stop, copy.span.rate_hz)
         clip = Clip(copy, span, digest(key, piece.start, piece.stop), stages=("ingest@1", "listen@1", "segment@1"))
         clips.append(clip.with_measures({"forced_cut": float(piece.forced)}))
     return [_outside(clip) for clip in clips]
+
+
+def _changes(copy: WorkingCopy, session: Session) -> tuple[list[tuple[int, int]], list[str]]:
+    """Where the speaker changes, and what the answer depends on; nothing where that is not asked for."""
+    if not session.config.speakers.turns:
+        return [], []
+    stretches = [(change.earliest, change.latest) for change in speaker_changes(session.turns(copy))]
+    near = int(ONE_CHANGE_S * copy.span.rate_hz)
+    return joined_stretches(stretches, near), [digest(settings_of(session.turning))]
+
+
+def joined_stretches(stretches: Sequence[tuple[int, int]], near: int) -> list[tuple[int, int]]:
+    """Stretches `[earliest, latest]` in order; those less than `near` samples apart become one.
+
+    Where one voice takes over from another without a pause, segmentation sees both for a moment: two changes, one turn.
+    """
+    out: list[tuple[int, int]] = []
+    for first, last in stretches:
+        if out and first - out[-1][1] < near:
+            out[-1] = (out[-1][0], max(last, out[-1][1]))
+        else:
+            out.append((first, last))
+    return out
 
 
 def _outside(clip: Clip) -> Clip:

@@ -44,6 +44,7 @@ class SetClip(_Model):
     bytes: int
     sha256: str
     text: str | None = None
+    language: str = ""
     measures: dict[str, float | None] = {}
     warnings: tuple[Note, ...] = ()
 

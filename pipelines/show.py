@@ -13,6 +13,7 @@ import typer
 
 from pipelines.console import print_json, table
 from pipelines.doctor import Finding
+from pipelines.likeness import Likeness
 from pipelines.prepare import PrepareResult
 from pipelines.upload import RulesBroken, UploadResult, check_row
 from pipelines.vendors import Vendor
@@ -24,7 +25,7 @@ from prep.providers.base import RuleCheck, Voice
 from prep.providers.limits import VendorLimit
 from prep.store import Store
 
-VOICES_NOTE = "voices not checked: every set comes from one recording; make sure that one person speaks in it"
+VOICES_NOTE = "voices not checked (speakers.turns=false): make sure that one person speaks in a set"
 
 
 def prepare_document(result: PrepareResult, report: Path) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def prepare_document(result: PrepareResult, report: Path) -> dict[str, Any]:
     return {
         "out": str(result.out),
         "complete": result.complete,
-        "voices": "not checked",
+        "voices": list(result.voices),
         "kept_s": result.seconds("kept"),
         "rejected_s": result.seconds("rejected"),
         "rejected_by_reason_s": result.funnel(),
@@ -61,8 +62,22 @@ def prepare_text(result: PrepareResult, report: Path, verbose: bool) -> None:
             typer.echo(f"note: {source['source']}: {note}")
     skipped = sum(source["status"] == "skipped" for source in result.sources)
     typer.echo(f"skipped: {skipped} file(s) that are no recordings by their names" if skipped else "", nl=bool(skipped))
-    typer.echo(VOICES_NOTE)
+    _voices_text(result.voices)
     typer.echo(f"manifest: {result.out / 'manifest.jsonl'}\nreport:   {report}")
+
+
+def _voices_text(voices: Sequence[Mapping[str, Any]]) -> None:
+    """Who was heard, for how long and where to listen; whose clips are used is marked."""
+    if not voices:
+        typer.echo(VOICES_NOTE)
+    for row in voices:
+        mark = "*" if row["wanted"] else " "
+        where = f", listen: {row['sample']}" if row["sample"] else ""
+        typer.echo(
+            f"voice {row['voice']}{mark} {row['speech_s'] / 60:.1f} min in {len(row['recordings'])} file(s){where}"
+        )
+    if any(row["wanted"] for row in voices) and len(voices) > 1:
+        typer.echo("(* whose clips are used; --speaker chooses another)")
 
 
 def _set_text(made: VendorSet, verbose: bool) -> None:
@@ -200,6 +215,15 @@ def voices(found: Sequence[Voice], as_json: bool) -> None:
         table(rows, list(dict.fromkeys(name for row in rows for name in row)))
     else:
         typer.echo("no voices")
+
+
+def likeness(found: Sequence[Likeness], as_json: bool) -> None:
+    """What a vendor's voice said, how like the set's voice, how like the words."""
+    rows = [asdict(row) for row in found]
+    if as_json:
+        print_json(rows)
+    else:
+        table(rows, ["text", "heard", "error", "similarity", "file"])
 
 
 def limits(vendors: Sequence[Vendor], as_json: bool) -> None:

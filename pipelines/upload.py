@@ -129,6 +129,7 @@ def upload(
     listing = None if job.instead else read_set(job.directory, job.vendor)
     request, checks = read_request(job, vendor, listing)
     with connect(account, wire) as provider:
+        checks += _consent_recording(job, consent, request)
         by_url = bool(job.hosting) and "url" in provider.capabilities.delivery and listing is not None
         request = replace(request, by_url=by_url)
         checks += provider.validate(request)
@@ -218,6 +219,19 @@ def _usable_consent(job: UploadJob, account: Account, today: datetime.date) -> C
     if refused:
         raise ConfigError(f"{job.consent}: {'; '.join(refused)}")
     return consent
+
+
+def _consent_recording(job: UploadJob, consent: Consent | None, request: EnrolRequest) -> tuple[RuleCheck, ...]:
+    """Whether the consent's recording, where it has one, is of the voice and the words; loads models only then."""
+    if consent is None or job.consent is None or consent.recording is None or not request.samples:
+        return ()
+    from pipelines.build import Session
+    from pipelines.config import load
+    from pipelines.likeness import check_recording
+    from prep.models.registry import cache_root
+
+    with Session(load(), cache_root()) as session:
+        return check_recording(consent, job.consent, request.samples, session)
 
 
 def read_request(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,8 +138,13 @@ def outcome(verdict: Verdict) -> str:
     return "; ".join(verdict.faults) if verdict.faults else "passes"
 
 
-def write_set(job: Job, selection: Selection, recording: Recording | None) -> VendorSet:
-    """Write the chosen files and `set.json`; files of an earlier set in the folder are removed."""
+def write_set(
+    job: Job, selection: Selection, recording: Recording | None, problem: Mapping[str, Any] | None = None
+) -> VendorSet:
+    """Write the chosen files and `set.json`; files of an earlier set in the folder are removed.
+
+    `problem` says why nothing was even tried.
+    """
     job.folder.mkdir(parents=True, exist_ok=True)
     for old in job.folder.glob("clip_*.wav"):
         old.unlink()
@@ -149,8 +154,12 @@ def write_set(job: Job, selection: Selection, recording: Recording | None) -> Ve
         "vendor": job.vendor.vendor,
         "limits_version": job.vendor.limits_version,
         "satisfied": job.spec.met(len(clips), total_s),
-        "voices": "not checked",
-        "problems": _too_short(job.spec, total_s) + _problems(job, selection, recording),
+        "voices": sorted(
+            {clip.speaker for choice in selection.choices for clip in choice.scored.clips if clip.speaker}
+        ),
+        "problems": [dict(problem)]
+        if problem
+        else _too_short(job.spec, total_s) + _problems(job, selection, recording),
         "clips": clips,
     }
     path = job.folder / "set.json"

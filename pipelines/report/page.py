@@ -46,6 +46,7 @@ def _facts(result: PrepareResult, config: Config, store: Store) -> dict[str, Any
         "timelines": _timelines(result),
         "rows": result.rows[:MAX_ROWS],
         "n_more": max(0, len(result.rows) - MAX_ROWS),
+        "voices": list(result.voices),
         "gates": config.gates,
         "run": result.run,
     }

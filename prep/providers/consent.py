@@ -25,7 +25,7 @@ class Consent(BaseModel):
     """A consent record; unknown keys and empty answers are errors.
 
     `date` is the day it was given, `expires` the last day it holds. `vendors` None = any vendor.
-    `recording` says where the spoken or signed statement lies; it is not opened.
+    `recording` says where the spoken statement lies; an upload compares its voice and words, where it has one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

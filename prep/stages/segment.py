@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,6 +21,8 @@ from prep.stages.listen import FRAME_S, Track
 MIN_SILENCE_TILE_S = 0.3
 """A pause that would leave a shorter tile of its own is cut like any other."""
 PART_REACH_S = 5.0
+CHANGE_REACH_S = 0.2
+"""A change of speaker is known to about this much; a pause so near is where it is."""
 MIN_EDGE_QUIET_S = 0.08
 Bools = npt.NDArray[np.bool_]
 
@@ -161,7 +164,12 @@ def _deepest(level_db: npt.NDArray[np.float32], a: int, b: int) -> int:
     return a + int(np.argmin(sums)) + n // 2
 
 
-def tile(track: Track, settings: Segmenting, part: tuple[int, int] | None = None) -> list[Piece]:
+def tile(
+    track: Track,
+    settings: Segmenting,
+    part: tuple[int, int] | None = None,
+    changes: Sequence[tuple[int, int]] = (),
+) -> list[Piece]:
     """Tiles of the whole working copy, in order; pieces without speech only when none is found.
 
     Args:
@@ -169,10 +177,29 @@ def tile(track: Track, settings: Segmenting, part: tuple[int, int] | None = None
         settings: lengths and thresholds.
         part: samples `[start, stop)` the user asked for; tiles do not cross its ends, which are moved inwards to the
             nearest pause when one is within 5 s.
+        changes: stretches `[earliest, latest]` in each of which a tile must end (a change of speaker); in a pause
+            where one has its cut there, else at the quietest place, as a forced cut.
     """
     found = pauses(track, settings)
-    marks = sorted({0, track.n_samples, *(_part_marks(found, track, part) if part else ())})
-    return [piece for start, stop in pairwise(marks) for piece in _tile(track, found, start, stop, settings)]
+    cuts = {_change_mark(found, track, *change) for change in changes}
+    marks = sorted(
+        {0, track.n_samples, *(_part_marks(found, track, part) if part else ()), *(mark for mark, _ in cuts)}
+    )
+    forced = {mark for mark, in_pause in cuts if not in_pause}
+    pieces = (piece for start, stop in pairwise(marks) for piece in _tile(track, found, start, stop, settings))
+    return [
+        replace(piece, forced=True) if forced & {piece.start, piece.stop} and piece.speech else piece
+        for piece in pieces
+    ]
+
+
+def _change_mark(found: Sequence[Pause], track: Track, earliest: int, latest: int) -> tuple[int, bool]:
+    """Where a tile ends for a change of speaker, and whether that is in a pause."""
+    reach = int(CHANGE_REACH_S * track.rate_hz)
+    near = [pause for pause in found if earliest - reach <= pause.cut <= latest + reach]
+    if near:
+        return max(near, key=lambda pause: pause.n_samples).cut, True
+    return (_quietest(track, earliest, latest) if latest - earliest > track.frame else (earliest + latest) // 2), False
 
 
 def _part_marks(found: list[Pause], track: Track, part: tuple[int, int]) -> tuple[int, int]:
