@@ -15,6 +15,7 @@ NAMES = (
     "checks",
     "asr",
     "words",
+    "second",
     "diarization",
     "purity",
     "pairs",

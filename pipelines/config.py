@@ -80,7 +80,7 @@ class SpeakersConfig(Strict):
 
     turns: bool = True
     model: str = ""
-    same_voice: float = Field(0.4, gt=0, lt=1)
+    same_voice: float = Field(0.45, gt=0, lt=1)
     across: float = Field(0.4, gt=0, lt=1)
     near_tie: float = Field(0.8, gt=0, le=1)
 

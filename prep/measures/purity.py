@@ -74,7 +74,7 @@ def purity(samples: Samples, span: Span, turns: Turns, embedder: Embedder) -> Me
       segmentation; see `overlap_ratio`). Good: under 0.01; a second of overlap in ten is about 0.08.
     - `speaker_purity`: seconds in which the main speaker talks alone / seconds in which anybody does, 0..1. Good: 1.
     - `speaker_agreement`: the lowest cosine between the mean embedding of any stretch of the clip (1.5-5 s) and that of
-      the rest of it, -1..1 (CAM++; see `agreement`). Good: over 0.4 (198 of 200 clips of one voice); with another voice
+      the rest of it, -1..1 (CAM++; see `agreement`). Good: over 0.4 (197 of 200 clips of one voice); with another voice
       put in the median is 0.04.
       A clip too short to compare (under 3.5 s) is compared with its main speaker's mean over the recording.
     - `speaker_margin`: cosine of the clip's mean embedding with its main speaker's mean over the recording, less that
