@@ -15,7 +15,7 @@ help:
 	@echo "make test-slow    all tests, the slow ones too (minutes)"
 	@echo "make check        ruff and mypy, as CI runs them"
 	@echo "make fmt          format, and fix what can be fixed by itself"
-	@echo "make bench        measure speed, quality and memory beside the budgets (about half an hour)"
+	@echo "make bench        measure speed, quality and memory beside the budgets (one to two hours)"
 	@echo "make sample-data  make sample_data/ anew (needs espeak-ng)"
 	@echo "make clean        remove all that make and the tools made here, .venv included"
 
