@@ -28,7 +28,8 @@ from prep.stages.transcribe import DetectLanguage, Transcribe
 from prep.stages.turns import Turns
 from prep.store import Store, digest, file_sha256
 
-CLIPPING = "2"
+WEIGHTS = ("silero-vad-v6", "faster-whisper-base", "pyannote-segmentation-3.0", "campplus-zh-en")
+"""What `prepare` needs, as it is configured by default."""
 Fetching = Callable[[int, int | None, str], None]
 """Told while weights come: bytes so far, bytes in all, what."""
 
@@ -89,7 +90,7 @@ class Session:
             [Check("speech", "1", speech.measure, self.recordings), *self._who()],
             [
                 Check("gaps", "1", gaps.measure, self.recordings),
-                Check("clipping", CLIPPING, clipping.measure, self.recordings),
+                Check("clipping", "2", clipping.measure, self.recordings),
                 Check("snr", "2", snr.measure, self.recordings),
                 Check("dc", "1", dc.measure, self.recordings),
                 # dear, but music under speech is noise too, and who is told of noise looks in the wrong place
@@ -108,20 +109,18 @@ class Session:
 
     def _who(self) -> list[Stage]:
         """Who talks in a clip, by its recording's turns."""
-        if not self.config.speakers.turns:
-            return []
-        key = digest(settings_of(self.turning))
-        return [Check("turns", "1", lambda view: heard_in(view, self.turns(view.clip.copy)), self.recordings, key)]
+        return self._of_turns("turns", lambda view, found: purity.by_turns(view.clip.span, found))
 
     def _purity(self) -> list[Stage]:
         """Whether a clip's own sound is of one voice; dear, since it is embedded."""
+        return self._of_turns("purity", lambda view, found: purity.measure(view, found, self.networks.embedder))
+
+    def _of_turns(self, name: str, measure: Callable[[View, Turns], Measures]) -> list[Stage]:
+        """A measure that looks at the recording's turns; none where these are not asked for."""
         if not self.config.speakers.turns:
             return []
         key = digest(settings_of(self.turning))
-        return [
-            Check("purity", "1", lambda view: purity.measure(view, self.turns(view.clip.copy), self.networks.embedder),
-                  self.recordings, key)
-        ]  # fmt: skip
+        return [Check(name, "1", lambda view: measure(view, self.turns(view.clip.copy)), self.recordings, key)]
 
     def _mos(self) -> list[Stage]:
         """Predicted opinion scores, where they are asked for."""
@@ -164,20 +163,6 @@ class Session:
         asr = self.config.asr
         settings = (("beam_size", str(asr.beam_size)), ("compute_type", asr.compute_type))
         return Transcribe(self.recogniser, self.recordings, language, settings, self.asr_digest)
-
-
-def heard_in(view: View, found: Turns) -> Measures:
-    """`n_speakers`, `overlap_ratio`, `speaker_purity` of a clip from its recording's turns; see `purity`."""
-    span = view.clip.span
-    said = purity.shares(found, span.start, span.stop)
-    n_speakers = int((said.talk_s >= purity.SLIP_S).sum())
-    if said.speech_s <= 0:
-        return {"n_speakers": 0, "overlap_ratio": None, "speaker_purity": None}
-    return {
-        "n_speakers": n_speakers,
-        "overlap_ratio": purity.overlap_ratio(found, span.start, span.stop),
-        "speaker_purity": float(said.alone_s.max()) / said.speech_s,
-    }
 
 
 class Networks:

@@ -276,11 +276,12 @@ def models_pull(
     names: Annotated[list[str] | None, typer.Argument(help="Weights; those prepare needs when left out.")] = None,
 ) -> None:
     """Fetch weights now rather than at first use."""
+    from pipelines.build import WEIGHTS
     from pipelines.console import Console
     from prep.models.registry import cache_root, ensure
 
     with Console() as console:
-        for name in names or ["silero-vad-v6", "faster-whisper-base"]:
+        for name in names or WEIGHTS:
             console.say(f"{name}: {ensure(name, cache=cache_root(), progress=console.fetching)}")
 
 

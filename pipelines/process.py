@@ -11,7 +11,7 @@ from prep.errors import BadAudio
 from prep.span import Span, samples_of
 from prep.stage import apply, settings_of
 from prep.stages.ingest import ingest
-from prep.stages.segment import tile
+from prep.stages.segment import merge, tile
 from prep.stages.turns import speaker_changes
 from prep.store import digest
 
@@ -79,22 +79,9 @@ def _changes(copy: WorkingCopy, session: Session) -> tuple[list[tuple[int, int]]
     if not session.config.speakers.turns:
         return [], []
     stretches = [(change.earliest, change.latest) for change in speaker_changes(session.turns(copy))]
+    # where a voice takes over without a pause, segmentation sees both for a moment: two changes, one turn
     near = int(ONE_CHANGE_S * copy.span.rate_hz)
-    return joined_stretches(stretches, near), [digest(settings_of(session.turning))]
-
-
-def joined_stretches(stretches: Sequence[tuple[int, int]], near: int) -> list[tuple[int, int]]:
-    """Stretches `[earliest, latest]` in order; those less than `near` samples apart become one.
-
-    Where one voice takes over from another without a pause, segmentation sees both for a moment: two changes, one turn.
-    """
-    out: list[tuple[int, int]] = []
-    for first, last in stretches:
-        if out and first - out[-1][1] < near:
-            out[-1] = (out[-1][0], max(last, out[-1][1]))
-        else:
-            out.append((first, last))
-    return out
+    return merge(stretches, near), [digest(settings_of(session.turning))]
 
 
 def _outside(clip: Clip) -> Clip:

@@ -16,6 +16,7 @@ from pipelines.toml import Strict, configs_folder, read_toml, validated
 from prep.errors import ConfigError
 from prep.providers import PROVIDERS
 from prep.providers.limits import Rule, VendorLimit, highest, lowest
+from prep.providers.rules import DATA_URL_HEAD
 from prep.stages.fit import FitSpec
 from prep.stages.render import RenderSpec
 from prep.stages.select import SetSpec
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 FOLDER_VARIABLE = "VOXPREP_VENDORS"
 WAV_HEAD_BYTES = 44
 BYTES_PER_SAMPLE = 2
-DATA_URL_HEAD = "data:audio/wav;base64,"
 MARGIN_S = 0.01
 """Kept inside a limit on seconds: joins and resampling round to a millisecond."""
 TOTAL_MARGIN_S = 0.05

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import httpx
 
 from prep.errors import ConfigError, ProviderError, ProviderFailure, Refused
 from prep.hosting.base import Hosted, NotRemovable, checked_name, checked_url, new_name, without_query
 from prep.providers.account import Account, Secret
-from prep.providers.http import Backoff, VendorHttp, by_status, checked_base_url, open_client, vendor_words
+from prep.providers.http import Backoff, VendorHttp, by_status, checked_base_url, json_object, open_client, vendor_words
 
 KEY = "VOXPREP_AI302_API_KEY"
 BASE_URL = "VOXPREP_AI302_BASE_URL"
@@ -104,11 +103,7 @@ def _refusal(answer: httpx.Response) -> ProviderError:
 
 
 def _words(answer: httpx.Response) -> tuple[str, str]:
-    try:
-        body: Any = answer.json()
-    except (ValueError, RecursionError):
-        body = None
-    body = body if isinstance(body, dict) else {}
+    body = json_object(answer)
     error = body.get("error")
     if isinstance(error, dict):
         return str(error.get("message") or "no reason given")[:300], str(error.get("err_code") or "")

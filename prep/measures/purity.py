@@ -83,24 +83,30 @@ def purity(samples: Samples, span: Span, turns: Turns, embedder: Embedder) -> Me
     All but `n_speakers` are None where nobody talks; `n_speakers` is then 0. The main speaker is who talks alone for
     longest in the clip. The last two are also None where the main speaker never talks alone for 0.2 s.
     """
-    said = shares(turns, span.start, span.stop)
-    n_speakers = int((said.talk_s >= SLIP_S).sum())
-    unknown = {"overlap_ratio": None, "speaker_purity": None, "speaker_agreement": None, "speaker_margin": None}
-    if said.speech_s <= 0:
-        return {"n_speakers": 0, **unknown}
-    main = int(said.alone_s.argmax())
-    parts = {
-        "n_speakers": n_speakers,
-        "overlap_ratio": overlap_ratio(turns, span.start, span.stop),
-        "speaker_purity": float(said.alone_s[main]) / said.speech_s,
-    }
+    parts = by_turns(span, turns)
+    unknown: Measures = {**parts, "speaker_agreement": None, "speaker_margin": None}
+    if parts["overlap_ratio"] is None:  # nobody talks
+        return unknown
+    main = int(shares(turns, span.start, span.stop).alone_s.argmax())
     found = voices(talk(samples, turns, span.start), turns.rate_hz, embedder)
     if not turns.centroids[main].any() or not found.any():
-        return {**unknown, **parts}
+        return unknown
     return {
         **parts,
         "speaker_agreement": agreement(found, turns.centroids[main]),
         "speaker_margin": margin(found, turns.centroids, main),
+    }
+
+
+def by_turns(span: Span, turns: Turns) -> Measures:
+    """The three values of `purity` that the recording's turns tell alone: `n_speakers` and two ratios; cheap."""
+    said = shares(turns, span.start, span.stop)
+    if said.speech_s <= 0:
+        return {"n_speakers": 0, "overlap_ratio": None, "speaker_purity": None}
+    return {
+        "n_speakers": int((said.talk_s >= SLIP_S).sum()),
+        "overlap_ratio": overlap_ratio(turns, span.start, span.stop),
+        "speaker_purity": float(said.alone_s.max()) / said.speech_s,
     }
 
 

@@ -31,7 +31,7 @@ from prep.providers.base import (
     Voice,
 )
 from prep.providers.fetch import fetch_audio
-from prep.providers.http import LOOPBACK, Backoff, VendorHttp
+from prep.providers.http import LOOPBACK, Backoff, VendorHttp, json_object
 from prep.providers.limits import Rule, VendorLimit
 from prep.providers.rules import judge, options_known
 
@@ -346,11 +346,7 @@ _RULES: Mapping[str, tuple[str, str]] = {
 
 def read_refusal(answer: httpx.Response) -> ProviderError:
     """By 302.AI's code: its 429 for a used-up quota never heals by waiting."""
-    try:
-        said = answer.json()
-    except (ValueError, RecursionError):
-        said = None
-    error = said.get("error") if isinstance(said, dict) else None
+    error = json_object(answer).get("error")
     error = error if isinstance(error, dict) else {}
     code, status = str(error.get("err_code") or ""), answer.status_code
     message = str(error.get("message") or answer.text[:300].strip() or answer.reason_phrase)

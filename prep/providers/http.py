@@ -235,13 +235,19 @@ def by_status(failure: ProviderFailure) -> ProviderError:
     return Retryable(failure) if passing else Refused(failure)
 
 
-def vendor_words(answer: httpx.Response) -> tuple[str, str]:
-    """Message and code from `{"error": {"message", "code"}}` or `{"detail"}`, else what came, cut short."""
+def json_object(answer: httpx.Response) -> dict[str, Any]:
+    """The body of a refusal, where it is a JSON object; empty for anything else a server may say."""
     try:
         body = answer.json()
     except (ValueError, RecursionError):
-        body = None
-    error = body.get("error", body.get("detail")) if isinstance(body, dict) else None
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def vendor_words(answer: httpx.Response) -> tuple[str, str]:
+    """Message and code from `{"error": {"message", "code"}}` or `{"detail"}`, else what came, cut short."""
+    body = json_object(answer)
+    error = body.get("error", body.get("detail"))
     if isinstance(error, dict) and error.get("message"):
         return str(error["message"]), str(error.get("code") or "")
     return str(error or answer.text[:300].strip() or answer.reason_phrase), ""

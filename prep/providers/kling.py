@@ -31,7 +31,7 @@ from prep.providers.base import (
     Voice,
 )
 from prep.providers.envelope import envelope, says_zero
-from prep.providers.http import Backoff, VendorHttp
+from prep.providers.http import Backoff, VendorHttp, json_object
 from prep.providers.kling_keys import Tokens
 from prep.providers.limits import Rule, VendorLimit
 from prep.providers.rules import judge, name_within, options_known
@@ -321,11 +321,7 @@ _PASSING = frozenset({EXPIRED, "1302", "1303", "5000", "5001", "5002"})
 
 def read_refusal(answer: httpx.Response) -> ProviderError:
     """By Kling's code, not by the status alone: most of its 429 are about money and never heal by waiting."""
-    try:
-        said = answer.json()
-    except (ValueError, RecursionError):
-        said = None
-    said = said if isinstance(said, dict) else {}
+    said = json_object(answer)
     code = str(said.get("code") or "")
     message = str(said.get("message") or answer.text[:300].strip() or answer.reason_phrase)
     rule, fix = _RULES.get(code, ("", ""))

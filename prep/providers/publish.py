@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from prep.errors import ConfigError, ProviderError
-from prep.hosting.base import Host, Hosted
+from prep.hosting.base import Host, Hosted, without_query
 from prep.hosting.check import is_public, verify
 from prep.providers.base import EnrolRequest, SampleFile
 from prep.providers.ledger import Enrolment, HostedRow, Ledger, Plan
@@ -86,19 +86,14 @@ class Publisher:
 
     def _swept(self, row: HostedRow, ledger: Ledger) -> str:
         if row.state == "kept":
-            return f"{row.spec}: {_shown(row.key)} stays there; it cannot be removed from here"
+            return f"{row.spec}: {without_query(row.key)} stays there; it cannot be removed from here"
         try:
             with closing(self._open(row.spec)) as host:
                 if not host.removable:  # begun and never known to be there
                     ledger.note_hosted(row.n, row.key, "kept")
-                    return f"{row.spec}: {_shown(row.key)} may be there; it cannot be removed from here"
+                    return f"{row.spec}: {without_query(row.key)} may be there; it cannot be removed from here"
                 host.remove(row.key)
         except (ProviderError, ConfigError) as error:
-            return f"{row.spec}: {_shown(row.key)} is still there ({error}); the next run removes it"
+            return f"{row.spec}: {without_query(row.key)} is still there ({error}); the next run removes it"
         ledger.note_hosted(row.n, row.key, "removed")
         return ""
-
-
-def _shown(key: str) -> str:
-    """A key or URL without a query, which might be a signature."""
-    return key.partition("?")[0]

@@ -21,7 +21,7 @@ from prep.errors import OutcomeUnknown, ProviderError, ProviderFailure, Refused,
 from prep.providers.account import Account
 from prep.providers.base import Capabilities, EnrolRequest, Journal, NotOffered, Poll, RuleCheck, Speech, Voice
 from prep.providers.envelope import envelope, says_zero
-from prep.providers.http import Backoff, VendorHttp
+from prep.providers.http import Backoff, VendorHttp, json_object
 from prep.providers.limits import Rule, VendorLimit
 from prep.providers.rules import judge, name_within, options_known
 
@@ -298,11 +298,7 @@ _RULES: Mapping[str, tuple[str, str]] = {
 
 def read_refusal(answer: httpx.Response) -> ProviderError:
     """By the body's code where it has one, else by the status: the document does not say which of them counts."""
-    try:
-        said = answer.json()
-    except (ValueError, RecursionError):
-        said = None
-    said = said if isinstance(said, dict) else {}
+    said = json_object(answer)
     code, status = str(said.get("code") or ""), answer.status_code
     message = str(said.get("msg") or said.get("message") or answer.text[:300].strip() or answer.reason_phrase)
     rule, fix = _RULES.get(code or str(status), ("", ""))

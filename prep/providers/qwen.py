@@ -23,7 +23,7 @@ from prep.errors import ConfigError, ProviderError, ProviderFailure, Refused, Re
 from prep.providers.account import Account
 from prep.providers.base import Capabilities, EnrolRequest, Journal, NotOffered, Poll, RuleCheck, Speech, Voice
 from prep.providers.fetch import fetch_audio
-from prep.providers.http import Backoff, VendorHttp
+from prep.providers.http import Backoff, VendorHttp, json_object
 from prep.providers.limits import Rule, VendorLimit
 from prep.providers.rules import ascii_slug, base64_length, judge, options_known
 
@@ -355,11 +355,7 @@ _NEVER = ("CommodityNotPurchased", "PrepaidBillOverdue", "PostpaidBillOverdue")
 
 def read_refusal(answer: httpx.Response) -> ProviderError:
     """By DashScope's code; some of its 429 are bills and never heal by waiting."""
-    try:
-        said = answer.json()
-    except (ValueError, RecursionError):
-        said = None
-    said = said if isinstance(said, dict) else {}
+    said = json_object(answer)
     code, status = str(said.get("code") or ""), answer.status_code
     message = str(said.get("message") or answer.text[:300].strip() or answer.reason_phrase)
     rule, fix = next(((rule, fix) for head, rule, fix in _RULES if code.startswith(head)), ("", ""))

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prep.stages.listen import FRAME_S, Track
+from prep.stages.turns import runs
 
 MIN_SILENCE_TILE_S = 0.3
 """A pause that would leave a shorter tile of its own is cut like any other."""
@@ -94,10 +95,10 @@ def regions(prob: npt.NDArray[np.float32], settings: Segmenting) -> list[tuple[i
     """Speech regions as frame ranges `[first, stop)`, padded, sorted, not touching; none for silence."""
     on, off = prob >= settings.on_prob, prob < settings.off_prob
     found = [run for run in _hysteresis(on, off)]
-    merged = _merge(found, int(settings.min_silence_s / FRAME_S))
+    merged = merge(found, int(settings.min_silence_s / FRAME_S))
     kept = [(a, b) for a, b in merged if b - a >= settings.min_speech_s / FRAME_S]
     pad = int(settings.pad_s / FRAME_S)
-    return _merge([(max(0, a - pad), min(len(prob), b + pad)) for a, b in kept], 1)
+    return merge([(max(0, a - pad), min(len(prob), b + pad)) for a, b in kept], 1)
 
 
 def _hysteresis(on: Bools, off: Bools) -> list[tuple[int, int]]:
@@ -115,11 +116,12 @@ def _hysteresis(on: Bools, off: Bools) -> list[tuple[int, int]]:
         at = stop
 
 
-def _merge(runs: list[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+def merge(runs: Sequence[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+    """Ranges sorted by their start, those less than `gap` apart (or one inside another) made one."""
     out: list[tuple[int, int]] = []
     for a, b in runs:
         if out and a - out[-1][1] < gap:
-            out[-1] = (out[-1][0], b)
+            out[-1] = (out[-1][0], max(b, out[-1][1]))
         else:
             out.append((a, b))
     return out
@@ -135,8 +137,8 @@ def pauses(track: Track, settings: Segmenting) -> list[Pause]:
 
 def _pause(track: Track, first: int, stop: int) -> Pause:
     # Quiet may begin a little inside the padded region; a decaying vowel is not quiet, a breath may be.
-    runs = _runs(track.quiet[first:stop])
-    a, b = max(runs, key=lambda run: run[1] - run[0], default=(0, 0))
+    found = runs(track.quiet[first:stop])
+    a, b = max(found, key=lambda run: run[1] - run[0], default=(0, 0))
     deepest = (
         _deepest(track.level_db[first:stop], a, b) if b > a else _deepest(track.level_db[first:stop], 0, stop - first)
     )
@@ -148,11 +150,6 @@ def _pause(track: Track, first: int, stop: int) -> Pause:
         quiet_stop=min((first + b) * frame, end),
         cut=min((first + deepest) * frame, end),
     )
-
-
-def _runs(flags: Bools) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _deepest(level_db: npt.NDArray[np.float32], a: int, b: int) -> int:

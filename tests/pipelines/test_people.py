@@ -11,11 +11,12 @@ import pytest
 from pipelines import cli
 from pipelines.config import SpeakersConfig
 from pipelines.people import People, Wanted, chosen, only, told
-from pipelines.process import Recording, joined_stretches
+from pipelines.process import Recording
 from prep.clip import Clip, Reason, Source, WorkingCopy
 from prep.manifest import read_jsonl, validate
 from prep.measures.voices import Talker, voices_of
 from prep.span import Span
+from prep.stages.segment import merge
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 LIMITS = SpeakersConfig()
@@ -86,7 +87,7 @@ def test_clips_of_others_are_out_of_bounds_for_a_set_and_stay_as_they_were_for_t
     ],
 )
 def test_changes_close_together_are_one(stretches, joined):
-    assert joined_stretches(stretches, 5) == joined
+    assert merge(stretches, 5) == joined
 
 
 @pytest.fixture(scope="module")

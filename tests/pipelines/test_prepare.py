@@ -234,3 +234,15 @@ def test_clips_follow_the_limits_of_the_latest_run(tmp_path: Path, capsys: pytes
     assert set(after) == kept
     assert 0 < len(after) < len(before)
     assert all(before[name] == stamp for name, stamp in after.items())
+
+
+@pytest.mark.model
+def test_opinion_scores_are_asked_for_and_not_by_default(tmp_path: Path) -> None:
+    source = str(SAMPLES / "mandarin.m4a")
+    assert cli.run(["prepare", source, "--out", str(tmp_path), "-q", "--set", "mos.on=true"]) == 0
+    kept = [row for row in read_jsonl(tmp_path / "manifest.jsonl") if row["status"] == "kept"]
+    assert kept
+    assert all(2.5 < row["measures"]["dnsmos_ovrl"] < 4.0 for row in kept)
+    assert cli.run(["prepare", source, "--out", str(tmp_path), "-q"]) == 0
+    again = read_jsonl(tmp_path / "manifest.jsonl")
+    assert all("dnsmos_ovrl" in row["not_run"] for row in again)

@@ -49,6 +49,7 @@ def test_out_of_reach_is_tried_again_and_says_so():
 def test_ctrl_c_ends_an_upload_that_hangs():
     code = """
 import os, signal, socket, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with it ignored
 from prep.hosting import open_hosting
 with socket.create_server(("127.0.0.1", 0)) as silent:
     keys = {"AWS_ACCESS_KEY_ID": "A", "AWS_SECRET_ACCESS_KEY": "S"}
