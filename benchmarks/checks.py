@@ -1,7 +1,8 @@
 """Signal checks: every measure in `prep/measures` over the clips of one recording.
 
-Speed is per core: seconds of clips per second of processor time. The first table runs them as the pipeline does, one
-stage after another through an empty store; the second shows where the time goes.
+Speed is per core: seconds of clips per second of processor time. The first table runs them as the pipeline does, each
+clip through all of them, with an empty store; the second shows where the time goes. The recording's track is there
+already: listening is measured by itself (listen.md).
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 import prep.measures
 from benchmarks.clock import time_runs
 from benchmarks.listen import working_copy
 from benchmarks.report import Table, at_least, median_of
 from prep.clip import Clip, WorkingCopy
 from prep.measures.base import Check, Measure
-from prep.models.registry import cache_root, ensure, weight
+from prep.models.ear import ear_digest, open_ear
+from prep.models.registry import cache_root
 from prep.recordings import Recordings, View
 from prep.span import Span
-from prep.stage import apply
+from prep.stage import apply_all
 from prep.stages.listen import Listen
 from prep.stages.segment import Segmenting, tile
 from prep.store import Store
@@ -55,11 +59,10 @@ class Bench:
         return self.copy.span.duration_s
 
     def all_stages(self) -> None:
-        """Each measure as a stage, one after another, with an empty store."""
-        with tempfile.TemporaryDirectory() as folder:
-            clips: Sequence[Clip] = self.clips
-            for name, measure in measures().items():
-                clips = apply(Check(name, "1", measure, self.recordings), clips, Store(Path(folder)))
+        """All measures as stages, clip by clip, with an empty store."""
+        checks = [Check(name, "1", measure, self.recordings) for name, measure in measures().items()]
+        with tempfile.TemporaryDirectory() as folder, threadpool_limits(1, "blas"):
+            apply_all(checks, self.clips, Store(Path(folder)))
 
     def one(self, measure: Measure) -> None:
         """One measure on every clip, reading included where it reads."""
@@ -87,8 +90,8 @@ def run() -> list[Table]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         copy = working_copy(folder, MINUTES)
-        path = ensure("silero-vad-v6", cache=cache_root())
-        settings = Listen(path, weight("silero-vad-v6").digest)
+        ear = open_ear(cache_root())
+        settings = Listen(lambda: ear, ear_digest())
         with Recordings(settings, Store(folder / "tracks")) as recordings:
             bench = _bench(folder, recordings, copy)
             bench.all_stages()  # warm: imports, the track

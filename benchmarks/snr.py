@@ -22,8 +22,8 @@ from benchmarks.report import Table, at_most
 from prep.audio import Samples
 from prep.clip import Clip, Source, WorkingCopy
 from prep.measures.snr import measure
-from prep.models.registry import cache_root, ensure
-from prep.models.vad import SileroStream, open_silero
+from prep.models.ear import Ear, open_ear
+from prep.models.registry import cache_root
 from prep.span import Span
 from prep.stages.listen import Track, track_of
 
@@ -74,13 +74,13 @@ class Made:
 
 
 @cache
-def _session() -> object:
-    return open_silero(ensure("silero-vad-v6", cache=cache_root()))
+def _ear() -> Ear:
+    return open_ear(cache_root())
 
 
 def track(samples: Samples) -> Track:
     """Speech and level of `(n,)` samples at `RATE_HZ`, as a run would have them."""
-    return track_of([samples], RATE_HZ, SileroStream(_session()))
+    return track_of([samples], RATE_HZ, _ear())
 
 
 def view(samples: Samples, heard: Track | None = None) -> Made:

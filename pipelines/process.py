@@ -9,7 +9,7 @@ from pipelines.build import MEASURES_OF_STAGE, Session
 from prep.clip import Clip, Reason, Source, WorkingCopy
 from prep.errors import BadAudio
 from prep.span import Span, samples_of
-from prep.stage import apply, settings_of
+from prep.stage import apply, apply_all, settings_of
 from prep.stages.ingest import ingest
 from prep.stages.segment import merge, tile
 from prep.stages.turns import speaker_changes
@@ -98,16 +98,20 @@ def judged(clips: Sequence[Clip], session: Session) -> list[Clip]:
     """Every round of measures, a gate after each."""
     out = list(clips)
     for stages in session.rounds():
-        for stage in stages:
-            out = apply(stage, out, session.store)
-        out = session.config.gate.judge_all(out)
+        out = session.config.gate.judge_all(apply_all(stages, out, session.store, threads=session.threads))
     return out
 
 
+def closely_heard(clips: Sequence[Clip], session: Session) -> list[Clip]:
+    """Clips after the checks that are too dear for every second of an archive, judged again."""
+    return session.config.gate.judge_all(apply_all(session.purity(), clips, session.store))
+
+
 def transcribed(clips: Sequence[Clip], language: str, session: Session, done: Done | None = None) -> list[Clip]:
-    """Clips with text, judged by the text limits too."""
+    """Clips closely heard and with text, judged by the text limits too."""
     say = done or (lambda _: None)
-    out = apply(session.transcribe_stage(language), clips, session.store, lambda clip: say("transcribed"))
+    checked = closely_heard(clips, session)
+    out = apply(session.transcribe_stage(language), checked, session.store, lambda clip: say("transcribed"))
     return session.config.gate.judge_all(out)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from prep.audio import read_mono
 from prep.errors import ConfigError
 from prep.models import registry
-from prep.models.vad import SileroStream, open_silero
+from prep.models.ear import Ear, open_ear
 from prep.providers.base import RuleCheck, SampleFile
 from prep.stages.listen import track_of
 from prep.stages.segment import Segmenting, pauses
@@ -138,8 +139,7 @@ def listened(sample: SampleFile) -> SampleFile:
     if sample.duration_s is None or not sample.data:
         return sample
     samples, rate_hz = read_mono(sample.data)
-    silero = registry.ensure(registry.weight("silero-vad-v6"), cache=registry.cache_root())
-    track = track_of([samples], rate_hz, SileroStream(open_silero(silero)))
+    track = track_of([samples], rate_hz, _ear())
     every = pauses(track, Segmenting())
     inside = [pause for pause in every if pause.start > 0 and pause.stop < track.n_samples]
     breaks = [
@@ -155,3 +155,8 @@ def listened(sample: SampleFile) -> SampleFile:
 
 def _breaks(start: int, stop: int, rate_hz: int) -> bool:
     return stop - start > SPEECH_BREAK_S * rate_hz
+
+
+@cache
+def _ear() -> Ear:
+    return open_ear(registry.cache_root())

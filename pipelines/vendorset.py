@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.build import Session
-from pipelines.process import Recording, language_of, transcribed
+from pipelines.process import Recording, closely_heard, language_of, transcribed
 from pipelines.vendors import Vendor
 from prep.audio import read_mono, resample, write_wav16
 from prep.clip import Clip
@@ -34,7 +34,6 @@ class VendorSet:
     path: Path
     document: dict[str, Any]
     selection: Selection
-    recording: Recording | None
     chosen: frozenset[str] = field(default=frozenset())
 
     @property
@@ -52,21 +51,40 @@ class Job:
     folder: Path
 
 
-def make_set(job: Job, recordings: Sequence[Recording], session: Session, say: Say) -> VendorSet:
-    """The best set one recording can give; voices are not compared yet, so a set never mixes recordings.
+def make_set(
+    job: Job, recordings: Sequence[Recording], session: Session, say: Say, one_voice: bool = False
+) -> VendorSet:
+    """The best set one recording can give; failing that, one from all of them, where they are known to be one voice.
 
-    Recordings are tried in order of what their windows promise, until one gives a full set; failing that the one
-    that gave most.
+    One recording first, since its files share microphone and room. Recordings are tried in order of what their windows
+    promise, until a set is full; failing that the one that has most is kept.
     """
-    best: tuple[Selection, Recording] | None = None
-    for recording, pool in ranked(job, recordings, session):
-        say(f"{job.vendor.vendor}: {len(pool)} candidates in {recording.copy.source.name}")
-        selection = select(pool, job.spec, _listener(recording, session, say), _finisher(job, recording, session, say))
-        if best is None or _worth(selection, job.spec) > _worth(best[0], job.spec):
-            best = (selection, recording)
-        if job.spec.full(len(selection.choices), selection.total_s):
+    best = Selection()
+    found = ranked(job, recordings, session)
+    for pool in _pools([pool for _, pool in found], job.spec, one_voice):
+        names = sorted({window.clips[0].copy.source.name for window in pool})
+        say(f"{job.vendor.vendor}: {len(pool)} candidates in {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}")
+        chosen = select(
+            pool, job.spec, _listener(recordings, session, say, job.spec.text), _finisher(job, session, say)
+        )
+        if not best.choices or _worth(chosen, job.spec) > _worth(best, job.spec):
+            best = chosen
+        if job.spec.full(len(chosen.choices), chosen.total_s):
             break
-    return write_set(job, *(best or (Selection(), None)))
+    return write_set(job, best, any_windows=bool(found))
+
+
+def _pools(found: Sequence[list[Window]], spec: SetSpec, one_voice: bool) -> Iterator[list[Window]]:
+    """What to choose from, in order: recordings by themselves, those only that could fill a set, then all together."""
+    together = one_voice and len(found) > 1
+    yield from (pool for pool in found if not together or _could_fill(pool, spec))
+    if together:
+        yield [window for pool in found for window in pool]
+
+
+def _could_fill(pool: Sequence[Window], spec: SetSpec) -> bool:
+    apart = _apart(pool, spec.wanted)
+    return spec.full(len(apart), sum(window.duration_s for window in apart))
 
 
 def _worth(selection: Selection, spec: SetSpec) -> tuple[bool, int]:
@@ -85,38 +103,46 @@ def ranked(job: Job, recordings: Sequence[Recording], session: Session) -> list[
             recording.clips, pauses(track, session.config.segmenting), track, job.vendor.fit_spec(job.spec.most)
         )
         if pool:
-            found.append((-_promise(pool, job.spec.wanted), number, recording, pool))
+            promise = sum(window.score for window in _apart(pool, job.spec.wanted))
+            found.append((-promise, number, recording, pool))
     return [(recording, pool) for _, _, recording, pool in sorted(found, key=lambda item: item[:2])]
 
 
-def _promise(pool: Sequence[Window], wanted: int) -> float:
-    """Sum of the best scores of windows that do not overlap, as many as are wanted."""
+def _apart(pool: Sequence[Window], wanted: int) -> list[Window]:
+    """The best windows that do not overlap, as many as are wanted."""
     taken: list[Window] = []
     for window in sorted(pool, key=lambda w: -w.score):
         if len(taken) < wanted and not any(window.overlaps(other) for other in taken):
             taken.append(window)
-    return sum(window.score for window in taken)
+    return taken
 
 
-def _listener(recording: Recording, session: Session, say: Say) -> Callable[[Sequence[Clip]], list[Clip]]:
-    language = ""
+def _listener(
+    recordings: Sequence[Recording], session: Session, say: Say, text: bool
+) -> Callable[[Sequence[Clip]], list[Clip]]:
+    """Closely hears clips, and transcribes them where a text is wanted, each in its recording's language."""
+    of_copy = {recording.copy.key: recording for recording in recordings}
+    languages: dict[str, str] = {}
 
     def listen(clips: Sequence[Clip]) -> list[Clip]:
-        nonlocal language
-        language = language or language_of(recording, session)
-        say(f"transcribing {sum(clip.span.duration_s for clip in clips):.0f} s ({language})")
-        return transcribed(clips, language, session)
+        if not text:
+            return closely_heard(clips, session)
+        out: list[Clip] = []
+        for clip in clips:
+            key = clip.copy.key
+            if key not in languages:
+                languages[key] = language_of(of_copy[key], session)
+            say(f"transcribing {clip.span.duration_s:.0f} s ({languages[key]})")
+            out += transcribed([clip], languages[key], session)
+        return out
 
     return listen
 
 
-def _finisher(
-    job: Job, recording: Recording, session: Session, say: Say
-) -> Callable[[Scored], tuple[Rendered, Verdict]]:
-    spec = job.vendor.render_spec(session.config.render, recording.copy.facts.get("native_rate_hz"))
-
+def _finisher(job: Job, session: Session, say: Say) -> Callable[[Scored], tuple[Rendered, Verdict]]:
     def finish(scored: Scored) -> tuple[Rendered, Verdict]:
-        rendered = render(scored.window, session.recordings, spec)
+        native_hz = scored.clips[0].copy.facts.get("native_rate_hz")
+        rendered = render(scored.window, session.recordings, job.vendor.render_spec(session.config.render, native_hz))
         scratch = job.folder / "candidate.wav"
         job.folder.mkdir(parents=True, exist_ok=True)
         write_wav16(scratch, rendered.samples, rendered.rate_hz)
@@ -126,7 +152,7 @@ def _finisher(
         if rate_hz % 100:  # a track's frames are whole samples
             samples, rate_hz = resample(samples, rate_hz, session.config.ingest.rate_hz), session.config.ingest.rate_hz
         text, language = (scored.text, scored.clips[0].language) if job.spec.text else (None, "")
-        verdict = verify(samples, rate_hz, text, language, session.vad(), lambda s: session.hear(s, language, sha256))
+        verdict = verify(samples, rate_hz, text, language, session.ear, lambda s: session.hear(s, language, sha256))
         say(f"candidate {scored.window.speech.start_s:.1f}-{scored.window.speech.end_s:.1f} s: {outcome(verdict)}")
         return rendered, verdict
 
@@ -139,11 +165,11 @@ def outcome(verdict: Verdict) -> str:
 
 
 def write_set(
-    job: Job, selection: Selection, recording: Recording | None, problem: Mapping[str, Any] | None = None
+    job: Job, selection: Selection, any_windows: bool = False, problem: Mapping[str, Any] | None = None
 ) -> VendorSet:
     """Write the chosen files and `set.json`; files of an earlier set in the folder are removed.
 
-    `problem` says why nothing was even tried.
+    `any_windows` says whether there was anything to choose from, `problem` why nothing was even tried.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     for old in job.folder.glob("clip_*.wav"):
@@ -159,13 +185,13 @@ def write_set(
         ),
         "problems": [dict(problem)]
         if problem
-        else _too_short(job.spec, total_s) + _problems(job, selection, recording),
+        else _too_short(job.spec, total_s) + _problems(job, selection, any_windows),
         "clips": clips,
     }
     path = job.folder / "set.json"
     write_atomic(path, (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode("utf-8", "backslashreplace"))
     chosen = frozenset(clip.key for choice in selection.choices for clip in choice.scored.clips)
-    return VendorSet(job.vendor.vendor, path, document, selection, recording, chosen)
+    return VendorSet(job.vendor.vendor, path, document, selection, chosen)
 
 
 def _write_clip(job: Job, number: int, choice: Choice) -> dict[str, Any]:
@@ -262,13 +288,13 @@ def _too_short(spec: SetSpec, total_s: float) -> list[dict[str, Any]]:
     return [{"rule": "total_s", "measured": round(total_s, 3), "limit": spec.min_total_s, "unit": "s", "fix": fix}]
 
 
-def _problems(job: Job, selection: Selection, recording: Recording | None) -> list[dict[str, Any]]:
+def _problems(job: Job, selection: Selection, any_windows: bool) -> list[dict[str, Any]]:
     """What an unmet or short set lacks, in words and numbers."""
     n, low = len(selection.choices), job.vendor.fit_spec(job.spec.most).min_s
     if n >= job.spec.wanted:
         return []
     fix = f"record or give {job.spec.wanted - n} more stretch(es) of at least {low:.4g} s of clear speech of one voice"
-    if recording is None:
+    if not any_windows:
         fix = f"no recording has {low:.4g} s of usable speech in one stretch; the drop reasons in the manifest say why"
     rule = "clips" if n < job.spec.least else "clips wanted"
     limit = job.spec.least if n < job.spec.least else job.spec.wanted

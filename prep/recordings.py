@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from types import TracebackType
+from typing import cast
 
 from prep.audio import CopyReader, Samples
 from prep.clip import Clip, WorkingCopy
@@ -11,8 +13,16 @@ from prep.stages.listen import Listen, Track, listen
 from prep.store import Store
 
 
+class _Open:
+    """What one thread has open: the last working copy's reader, and the last samples read."""
+
+    def __init__(self) -> None:
+        self.reader: tuple[str, CopyReader] | None = None
+        self.samples: tuple[tuple[str, int, int], Samples] | None = None
+
+
 class Recordings:
-    """Keeps the last working copy's reader and track, and the last samples read; a context manager.
+    """Keeps the last working copy's track, and for each thread its reader and the last samples; a context manager.
 
     Args:
         settings: of listening.
@@ -23,8 +33,9 @@ class Recordings:
         self._settings = settings
         self._store = store
         self._track: tuple[str, Track] | None = None
-        self._reader: tuple[str, CopyReader] | None = None
-        self._samples: tuple[tuple[str, int, int], Samples] | None = None
+        self._listening = threading.Lock()
+        self._own = threading.local()
+        self._opened: list[_Open] = []
 
     def __enter__(self) -> Recordings:
         return self
@@ -33,26 +44,41 @@ class Recordings:
         self.close()
 
     def close(self) -> None:
-        """Close the open file, if any."""
-        if self._reader is not None:
-            self._reader[1].__exit__(None, None, None)
-            self._reader = None
+        """Close the open files, if any; no thread may be reading."""
+        for opened in self._opened:
+            _close(opened)
+        self._opened.clear()
+        self._own = threading.local()
 
     def track(self, copy: WorkingCopy) -> Track:
         """The speech and level track of a working copy."""
-        if self._track is None or self._track[0] != copy.key:
-            self._track = (copy.key, listen(copy, self._settings, self._store))
-        return self._track[1]
+        with self._listening:
+            if self._track is None or self._track[0] != copy.key:
+                self._track = (copy.key, listen(copy, self._settings, self._store))
+            return self._track[1]
 
     def read(self, copy: WorkingCopy, start: int, stop: int) -> Samples:
         """Samples `[start, stop)` of a working copy, float32 `(n,)`, clamped to it."""
+        mine = self._mine()
         where = (copy.key, start, stop)
-        if self._samples is None or self._samples[0] != where:
-            if self._reader is None or self._reader[0] != copy.key:
-                self.close()
-                self._reader = (copy.key, CopyReader(copy.path))
-            self._samples = (where, self._reader[1].read(start, stop))
-        return self._samples[1]
+        if mine.samples is None or mine.samples[0] != where:
+            if mine.reader is None or mine.reader[0] != copy.key:
+                _close(mine)
+                mine.reader = (copy.key, CopyReader(copy.path))
+            mine.samples = (where, mine.reader[1].read(start, stop))
+        return mine.samples[1]
+
+    def _mine(self) -> _Open:
+        if not hasattr(self._own, "open"):
+            self._own.open = _Open()
+            self._opened.append(self._own.open)
+        return cast(_Open, self._own.open)
+
+
+def _close(opened: _Open) -> None:
+    if opened.reader is not None:
+        opened.reader[1].__exit__(None, None, None)
+        opened.reader = None
 
 
 class View:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from prep.clip import Clip, Measures, Reason
+from prep.parallel import ordered
 from prep.store import Store, digest
 
 Work = Callable[[Sequence[Clip]], list[dict[str, Any]]]
@@ -66,55 +67,97 @@ SAVE_EVERY_S = 2.0
 def apply(
     stage: Stage, clips: Sequence[Clip], store: Store, on_done: Callable[[Clip], None] | None = None
 ) -> list[Clip]:
-    """Run a stage over the clips that are alive; the others pass through untouched.
+    """Run one stage over the clips that are alive; see `apply_all`. `on_done` is told each clip worked on."""
+    return apply_all([stage], clips, store, on_done)
 
-    Results come from the store where it has them (one entry per working copy and stage); the model is opened only
-    when one is missing. What is worked out is saved as it goes, so that an interruption costs seconds.
+
+def apply_all(
+    stages: Sequence[Stage],
+    clips: Sequence[Clip],
+    store: Store,
+    on_done: Callable[[Clip], None] | None = None,
+    threads: int = 1,
+) -> list[Clip]:
+    """Run stages over the clips that are alive; the others pass through untouched.
+
+    Each clip goes through all of them before the next one does, so that it is read once. Results come from the store
+    where it has them (one entry per working copy and stage); a model is opened only when one is missing. What is
+    worked out is saved as it goes, so that an interruption costs seconds. With `threads`, several clips are worked on
+    at a time: the stages' work must allow that.
 
     Raises:
-        ValueError: the stage returned another number of results than it was given clips.
+        ValueError: a stage returned another number of results than it was given clips.
     """
-    mark = fingerprint(stage)
-    packs = {key: store.get(digest(key, mark)) or {} for key in {clip.copy.key for clip in clips if clip.alive}}
-    missing = [clip for clip in clips if clip.alive and clip.key not in packs[clip.copy.key]]
-    if missing:
-        _work(stage, missing, packs, lambda key: store.put(digest(key, mark), packs[key]), on_done)
-    label = f"{stage.name}@{stage.version}"
-    return [_merged(stage, clip, packs[clip.copy.key][clip.key], label) if clip.alive else clip for clip in clips]
+    alive = [clip for clip in clips if clip.alive]
+    runs = [_Run(stage, alive, store) for stage in stages]
+    _work([run for run in runs if run.missing], alive, on_done, threads)
+    out = list(clips)
+    for run in runs:
+        out = [run.merged(clip) if clip.alive else clip for clip in out]
+    return out
 
 
-def _work(
-    stage: Stage,
-    missing: Sequence[Clip],
-    packs: dict[str, dict[str, Any]],
-    save: Callable[[str], None],
-    on_done: Callable[[Clip], None] | None,
-) -> None:
-    unsaved: set[str] = set()
+class _Run:
+    """One stage over these clips: what the store has, and what is missing."""
+
+    def __init__(self, stage: Stage, alive: Sequence[Clip], store: Store) -> None:
+        self.stage = stage
+        self._store, self._mark = store, fingerprint(stage)
+        self._packs = {key: store.get(digest(key, self._mark)) or {} for key in {clip.copy.key for clip in alive}}
+        self.missing = {_id(clip) for clip in alive if clip.key not in self._packs[clip.copy.key]}
+        self._unsaved: set[str] = set()
+
+    def take(self, clip: Clip, result: dict[str, Any]) -> None:
+        """One clip's result."""
+        self._packs[clip.copy.key][clip.key] = result
+        self._unsaved.add(clip.copy.key)
+
+    def save(self) -> None:
+        """Keep what was worked out."""
+        for key in sorted(self._unsaved):
+            self._store.put(digest(key, self._mark), self._packs[key])
+        self._unsaved.clear()
+
+    def merged(self, clip: Clip) -> Clip:
+        """The clip with the stage's result in it."""
+        merged = self.stage.merge(clip, self._packs[clip.copy.key][clip.key])
+        return replace(merged, stages=(*clip.stages, f"{self.stage.name}@{self.stage.version}"))
+
+
+def _work(runs: Sequence[_Run], alive: Sequence[Clip], on_done: Callable[[Clip], None] | None, threads: int) -> None:
+    todo = {_id(clip): clip for clip in alive if any(_id(clip) in run.missing for run in runs)}
     saved_at = time.monotonic()
-    try:
-        with stage.open() as work:
-            for clip in missing:
-                (packs[clip.copy.key][clip.key],) = work([clip])
-                unsaved.add(clip.copy.key)
+    with ExitStack() as opened:
+        works = [(run, opened.enter_context(run.stage.open())) for run in runs]
+
+        def work_out(clip: Clip) -> list[tuple[_Run, dict[str, Any]]]:
+            return [(run, _only(work([clip]))) for run, work in works if _id(clip) in run.missing]
+
+        try:
+            for clip, results in zip(todo.values(), ordered(work_out, todo.values(), threads), strict=True):
+                for run, result in results:
+                    run.take(clip, result)
                 if time.monotonic() - saved_at > SAVE_EVERY_S:
-                    _save_all(unsaved, save)
+                    _save(runs)
                     saved_at = time.monotonic()
                 if on_done is not None:
                     on_done(clip)
-    finally:
-        _save_all(unsaved, save)
+        finally:
+            _save(runs)
 
 
-def _save_all(keys: set[str], save: Callable[[str], None]) -> None:
-    for key in sorted(keys):
-        save(key)
-    keys.clear()
+def _id(clip: Clip) -> tuple[str, str]:
+    return clip.copy.key, clip.key
 
 
-def _merged(stage: Stage, clip: Clip, result: Any, label: str) -> Clip:
-    merged = stage.merge(clip, result)
-    return replace(merged, stages=(*clip.stages, label))
+def _only(results: list[dict[str, Any]]) -> dict[str, Any]:
+    (result,) = results
+    return result
+
+
+def _save(runs: Sequence[_Run]) -> None:
+    for run in runs:
+        run.save()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import av
@@ -14,6 +13,8 @@ import soxr
 from audio_kit import DATA
 from hypothesis import settings
 
+from prep.models.ear import Ear, ear_digest, open_ear
+from prep.models.registry import cache_root
 from prep.stages.listen import Listen
 from prep.store import Store
 
@@ -59,5 +60,10 @@ def silero_path() -> Path:
 
 
 @pytest.fixture(scope="session")
-def listening(silero_path: Path) -> Listen:
-    return Listen(silero_path, hashlib.sha256(silero_path.read_bytes()).hexdigest())
+def ear() -> Ear:
+    return open_ear(cache_root())
+
+
+@pytest.fixture(scope="session")
+def listening(ear: Ear) -> Listen:
+    return Listen(lambda: ear, ear_digest())

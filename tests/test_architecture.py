@@ -14,13 +14,24 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LAYERS = (
-    {"prep.errors", "prep.span", "prep.clip", "prep.text", "prep.witness"},
+    {"prep.errors", "prep.span", "prep.clip", "prep.text", "prep.witness", "prep.parallel"},
     {"prep.models", "prep.audio", "prep.store", "prep.stage", "prep.manifest"},
     {"prep.recordings", "prep.stages", "prep.measures", "prep.providers", "prep.hosting", "prep.exports"},
     {"pipelines"},
 )
 """Each may import from its own layer and those before it. `prep.recordings` opens what stages made for measures."""
-HEAVY = {"matplotlib", "torch", "faster_whisper", "av", "onnxruntime", "ctranslate2", "librosa", "pandas", "scipy"}
+HEAVY = {
+    "matplotlib",
+    "torch",
+    "faster_whisper",
+    "av",
+    "onnxruntime",
+    "ctranslate2",
+    "librosa",
+    "pandas",
+    "scipy",
+    "pyloudnorm",
+}
 FILES = sorted([*(ROOT / "prep").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")])
 
 

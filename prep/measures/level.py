@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
-import pyloudnorm
 
 from prep.audio import Samples
 from prep.clip import Measures
@@ -27,8 +24,9 @@ def loudness_lufs(samples: Samples, rate_hz: int) -> float | None:
     """
     if len(samples) <= BLOCK_S * rate_hz:
         return None
-    with warnings.catch_warnings():  # numpy warns of log10(0) inside pyloudnorm on silence; the result is -inf
-        warnings.simplefilter("ignore", RuntimeWarning)
+    import pyloudnorm  # a second: it brings all of scipy.signal
+
+    with np.errstate(divide="ignore", invalid="ignore"):  # log10(0) inside it on silence; the result is -inf
         value = float(pyloudnorm.Meter(rate_hz).integrated_loudness(np.asarray(samples, np.float64)))
     return value if np.isfinite(value) else None
 

@@ -9,7 +9,7 @@ in change nothing, to the last bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,40 +37,48 @@ Samples = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float32]
 
 
-class Windows:
-    """Runs a frame-wise network of this family over a recording that arrives in blocks.
+@dataclass(frozen=True)
+class Window:
+    """What a network is given at once.
 
     Args:
-        score: `(n,)` samples to one value or one row per full 25 ms frame, every 10 ms.
-        columns: values per frame; 0 for plain numbers.
+        samples: `(n,)` float32 at 16 kHz, n such that frames of 25 ms every 10 ms fill it.
+        first: number of its first frame in the recording.
+        keep: which of its frames are answers; the others are context.
     """
 
-    def __init__(self, score: Callable[[Samples], Floats], columns: int = 0) -> None:
-        self._score = score
-        self._shape = (0, columns) if columns else (0,)
+    samples: Samples
+    first: int
+    keep: slice
+
+
+class Windows:
+    """Cuts a recording that arrives in blocks into windows whose kept frames follow on from each other."""
+
+    def __init__(self) -> None:
         self._parts = [np.zeros(LEAD, np.float32)]
         self._n_waiting = LEAD
         self._first = 0
         self._n_samples = 0
         self._done = 0
 
-    def push(self, samples: Samples, last: bool = False) -> Floats:
-        """Values of the frames completed; in all, one for every 160 samples begun, the last padded with zeros."""
+    def push(self, samples: Samples, last: bool = False) -> list[Window]:
+        """The windows completed; in all they keep a frame for every 160 samples begun, the last padded with zeros."""
         self._parts.append(np.asarray(samples, np.float32))
         self._n_waiting += len(samples)
         self._n_samples += len(samples)
         total = -(-self._n_samples // HOP)
-        out: list[Floats] = []
+        out: list[Window] = []
         while (last and self._done < total) or self._ready():
             out.append(self._next(total if last else None))
-        return np.concatenate(out) if out else np.zeros(self._shape, np.float32)
+        return out
 
     def _ready(self) -> bool:
         """All the samples of the next window and of the context after it are there."""
         stop = self._done + WINDOW + CONTEXT
         return self._n_waiting >= (stop - self._first - 1) * HOP + FRAME
 
-    def _next(self, total: int | None) -> Floats:
+    def _next(self, total: int | None) -> Window:
         done = self._done + WINDOW if total is None else min(self._done + WINDOW, total)
         stop = done + CONTEXT if total is None else min(done + CONTEXT, total)
         waiting = np.concatenate(self._parts) if len(self._parts) > 1 else self._parts[0]
@@ -78,12 +86,12 @@ class Windows:
         window = waiting[:need]
         if len(window) < need:
             window = np.concatenate([window, np.zeros(need - len(window), np.float32)])
-        values = self._score(np.ascontiguousarray(window))[self._done - self._first : done - self._first]
+        made = Window(np.ascontiguousarray(window), self._first, slice(self._done - self._first, done - self._first))
         keep = max(0, done - CONTEXT)
         self._parts = [waiting[(keep - self._first) * HOP :]]
         self._n_waiting = len(self._parts[0])
         self._first, self._done = keep, done
-        return values
+        return made
 
 
 class OmniStream:
@@ -100,11 +108,13 @@ class OmniStream:
     hop = HOP
 
     def __init__(self, vad: Any) -> None:
-        self._windows = Windows(vad.detect_probs)
+        self._vad = vad
+        self._windows = Windows()
 
     def push(self, samples: Samples, last: bool = False) -> Probs:
         """See `SpeechStream.push`; an empty recording gives no frames."""
-        return self._windows.push(samples, last)
+        found = [self._vad.detect_probs(w.samples)[w.keep] for w in self._windows.push(samples, last)]
+        return np.concatenate([np.zeros(0, np.float32), *found])
 
 
 class VoteStream:

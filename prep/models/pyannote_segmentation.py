@@ -9,7 +9,7 @@ convolution.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +50,10 @@ class Segmenter(Protocol):
         """
         ...
 
+    def probs_of(self, windows: Sequence[Floats]) -> list[Floats]:
+        """`probs` of each; windows of full length are worked out together."""
+        ...
+
     def activity(self, samples_16k: Floats) -> Floats:
         """Activity 0 or 1 of each of three local speakers, `(frames, 3)`: the likeliest class, written out."""
         ...
@@ -84,6 +88,18 @@ class PyannoteSegmentation:
         labelled recordings error 26.1 % padded, 25.4 % not). Where the network has no frame at the very end, the last
         one is repeated. No samples give no frames.
         """
+        return self.probs_of([samples_16k])[0]
+
+    def probs_of(self, windows: Sequence[Floats]) -> list[Floats]:
+        """See `Segmenter.probs_of`."""
+        full = [i for i, window in enumerate(windows) if len(window) == WINDOW]
+        found = {i: self._alone(window) for i, window in enumerate(windows) if len(window) != WINDOW}
+        if full:
+            together = np.exp(self.log_probs(np.stack([windows[i] for i in full])))
+            found |= dict(zip(full, together, strict=True))
+        return [found[i] for i in range(len(windows))]
+
+    def _alone(self, samples_16k: Floats) -> Floats:
         n_frames = min(N_FRAMES, max(0, (len(samples_16k) - REACH // 2 - 1) // STEP + 1))
         if n_frames == 0:
             return np.zeros((0, len(POWERSET)), np.float32)

@@ -1,23 +1,21 @@
-"""Listen once to a working copy: speech probability and level over time, kept as one small track.
+"""Listen once to a working copy: speech, music and level over time, kept as one small track.
 
-All that later steps ask about speech, pauses, noise and edges is read off this track; an hour is 6 MB and 1 % of
-the audio's own reading time.
+All that later steps ask about speech, pauses, noise, edges and music is read off this track; an hour is 2 MB.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from prep.audio import CopyReader, Resampler, Samples
 from prep.clip import WorkingCopy
-from prep.models.vad import SileroStream, SpeechStream, open_silero
+from prep.models.ear import KINDS, Ear
 from prep.store import Store, digest, write_atomic
 
 FRAME_S = 0.01
@@ -26,6 +24,7 @@ QUIET_BELOW_DB = 20.0
 """An edge is quiet this far under the speech around it."""
 CLICK_BELOW_DB = 10.0
 QUIET_FRAMES = 8
+PROBS = ("prob", "singing", "music")
 Floats = npt.NDArray[np.float32]
 
 
@@ -34,16 +33,19 @@ class Track:
     """Frames of 10 ms over one working copy.
 
     Args:
-        prob: speech probability 0..1 per frame (the network's 32 ms steps, each frame taking its step's value).
+        prob: speech probability 0..1 per frame.
         level_db: RMS per frame, dBFS, never under `SILENT_DB`.
         n_samples: of the working copy.
         rate_hz: of the working copy.
+        singing, music: probabilities 0..1 per frame, also under speech; empty where nobody listened for them.
     """
 
     prob: Floats
     level_db: Floats
     n_samples: int
     rate_hz: int
+    singing: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    music: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @property
     def frame(self) -> int:
@@ -77,45 +79,56 @@ class Track:
 
 @dataclass(frozen=True)
 class Listen:
-    """Settings of listening; `weights_sha256` is the network's digest."""
+    """Settings of listening.
 
-    weights_path: Path = field(metadata={"key": False})
+    Args:
+        ear: gives the networks, which are opened only when a recording is not in the store.
+        weights_sha256: digest of the networks.
+        threads: that listen to one recording.
+    """
+
+    ear: Callable[[], Ear] = field(metadata={"key": False})
     weights_sha256: str
-    version: str = "1"
+    threads: int = field(default=1, metadata={"key": False})
+    version: str = "2"
 
 
 def listen(copy: WorkingCopy, settings: Listen, store: Store) -> Track:
     """The track of a working copy, from the store where it has it."""
     path = store.blob_path(digest(copy.key, "listen", settings.version, settings.weights_sha256), ".npz")
     if not path.exists():
-        track = _run(copy.path, SileroStream(open_silero(settings.weights_path)))
+        with CopyReader(copy.path) as reader:
+            track = track_of(reader.blocks(10.0), reader.rate_hz, settings.ear(), settings.threads)
+        probs = {name: np.round(getattr(track, name) * 255).astype(np.uint8) for name in PROBS}
         buffer = io.BytesIO()
-        np.savez(buffer, prob=np.round(track.prob * 255).astype(np.uint8), level=track.level_db.astype(np.float16))
+        np.savez(buffer, level_db=track.level_db.astype(np.float16), **probs)  # type: ignore[arg-type, unused-ignore]
         write_atomic(path, buffer.getvalue())
     with np.load(path) as saved:
-        prob = saved["prob"].astype(np.float32) / 255
-        return Track(prob, saved["level"].astype(np.float32), copy.span.n_samples, copy.span.rate_hz)
+        loaded = {name: saved[name].astype(np.float32) / 255 for name in PROBS}
+        level_db = saved["level_db"].astype(np.float32)
+        return Track(level_db=level_db, n_samples=copy.span.n_samples, rate_hz=copy.span.rate_hz, **loaded)
 
 
-def _run(path: Path, stream: SpeechStream) -> Track:
-    with CopyReader(path) as reader:
-        return track_of(reader.blocks(10.0), reader.rate_hz, stream)
-
-
-def track_of(blocks: Iterable[Samples], rate_hz: int, stream: SpeechStream) -> Track:
+def track_of(blocks: Iterable[Samples], rate_hz: int, ear: Ear, threads: int = 1) -> Track:
     """The track of a signal that comes in blocks of `(n,)` float32; all but the last a multiple of 10 ms long."""
     levels: list[Floats] = []
-    probs: list[Floats] = []
     n_samples = 0
-    resampler = Resampler(rate_hz, stream.rate_hz, 1)
-    for block in blocks:
-        n_samples += len(block)
-        levels.append(frame_levels_db(block, int(rate_hz * FRAME_S)))
-        probs.append(stream.push(resampler.push(block[:, None])[:, 0]))
-    probs.append(stream.push(resampler.push(np.zeros((0, 1), np.float32), last=True)[:, 0], last=True))
-    level_db, steps = np.concatenate(levels), np.concatenate(probs)
-    at = np.minimum((np.arange(len(level_db)) + 0.5) * FRAME_S * stream.rate_hz / stream.hop, len(steps) - 1)
-    return Track(steps[at.astype(int)], level_db, n_samples, rate_hz)
+
+    def resampled() -> Iterator[Samples]:
+        nonlocal n_samples
+        resampler = Resampler(rate_hz, ear.rate_hz, 1)
+        for block in blocks:
+            n_samples += len(block)
+            levels.append(frame_levels_db(block, int(rate_hz * FRAME_S)))
+            yield resampler.push(block[:, None])[:, 0]
+        yield resampler.push(np.zeros((0, 1), np.float32), last=True)[:, 0]
+
+    kinds = ear.hear(resampled(), threads)
+    level_db = np.concatenate([np.zeros(0, np.float32), *levels])
+    # resampled, the rest of a frame may be gone or have become one
+    at = np.minimum(np.arange(len(level_db)), max(0, len(kinds) - 1))
+    kinds = kinds[at] if len(kinds) else np.zeros((len(level_db), len(KINDS)), np.float32)
+    return Track(kinds[:, 0], level_db, n_samples, rate_hz, kinds[:, 1], kinds[:, 2])
 
 
 def frame_levels_db(samples: Samples, frame: int) -> Floats:

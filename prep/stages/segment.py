@@ -49,8 +49,8 @@ class Segmenting:
     keep_pause_s: float = 0.4
     on_prob: float = 0.5
     off_prob: float = 0.35
-    min_silence_s: float = 0.1
-    pad_s: float = 0.03
+    min_silence_s: float = 0.15
+    pad_s: float = 0.02
     min_speech_s: float = 0.1
 
 

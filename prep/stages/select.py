@@ -94,7 +94,7 @@ class Selection:
 
 
 Listen = Callable[[Sequence[Clip]], list[Clip]]
-"""Transcribe and judge clips."""
+"""Hear clips closely, transcribe them where the set carries text, and judge them."""
 Finish = Callable[[Scored], tuple[Rendered, Verdict]]
 """Render a window and judge the file."""
 
@@ -102,16 +102,22 @@ Finish = Callable[[Scored], tuple[Rendered, Verdict]]
 def select(pool: Sequence[Window], spec: SetSpec, listen: Listen, finish: Finish) -> Selection:
     """Best-first selection of non-overlapping windows.
 
-    The best window by signal is heard (its clips transcribed); among all windows wholly inside what has been heard,
-    the best by signal, text confidence, sentence ends and variety is made into a file and judged; a file that fails
-    is struck off with its reason. So recognition runs only until the set is full.
+    The best window by signal is heard: its clips are closely measured, and transcribed where files carry a text. Among
+    all windows wholly inside what has been heard, the best by signal, text confidence, sentence ends and variety is
+    made into a file and judged; a file that fails is struck off with its reason. So the dear work is done only until
+    the set is full.
     """
     state = Selection()
     shortest_s = min((window.duration_s for window in pool), default=0.0)
     live = sorted(pool, key=lambda window: (-window.score, window.speech))
     live = _short_enough(live, state, spec, shortest_s)
-    while live and not spec.full(len(state.choices), state.total_s) and len(state.failed) < spec.max_tries:
-        if spec.text and any(clip.key not in state.heard for clip in live[0].clips):
+    alike: list[Window] = []  # much like one that failed: tried only when there is nothing else
+    while (live or alike) and not spec.full(len(state.choices), state.total_s) and len(state.failed) < spec.max_tries:
+        if not live:
+            live = _short_enough([window for window in alike if _still_alive(window, state)], state, spec, shortest_s)
+            alike = []
+            continue
+        if any(clip.key not in state.heard for clip in live[0].clips):
             _hear(live[0], state, listen)
             live = [window for window in live if _still_alive(window, state)]
             continue
@@ -120,11 +126,20 @@ def select(pool: Sequence[Window], spec: SetSpec, listen: Listen, finish: Finish
         rendered, verdict = finish(best)
         if verdict.faults:
             state.failed.append((best, verdict.faults))
+            alike += [window for window in live if _mostly_in(window, best.window)]
+            live = [window for window in live if not _mostly_in(window, best.window)]
             continue
         state.choices.append(Choice(best, rendered, verdict, runner_up))
         live = [window for window in live if not window.overlaps(best.window)]
+        alike = [window for window in alike if not window.overlaps(best.window)]
         live = _short_enough(live, state, spec, shortest_s)
     return state
+
+
+def _mostly_in(window: Window, other: Window) -> bool:
+    """Whether more than half of a window's speech is in another."""
+    shared = window.speech & other.speech if window.overlaps(other) else None
+    return shared is not None and 2 * shared.n_samples > window.speech.n_samples
 
 
 def _short_enough(live: list[Window], state: Selection, spec: SetSpec, shortest_s: float) -> list[Window]:
@@ -153,7 +168,7 @@ def _still_alive(window: Window, state: Selection) -> bool:
 
 def _best(live: Sequence[Window], state: Selection, spec: SetSpec) -> tuple[Scored, Scored | None]:
     """The best window among those heard, and the best that overlaps none of it or is left over."""
-    ready = [w for w in live if not spec.text or all(clip.key in state.heard for clip in w.clips)]
+    ready = [w for w in live if all(clip.key in state.heard for clip in w.clips)]
     taken = [choice.scored for choice in state.choices]
     ranked = sorted((score(w, state, taken, spec) for w in ready), key=lambda s: (-s.total, s.window.speech))
     return ranked[0], next((s for s in ranked[1:] if not s.window.overlaps(ranked[0].window)), _first(ranked[1:]))

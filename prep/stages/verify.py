@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from prep.audio import Samples, resample
 from prep.measures.level import loudness_lufs, true_peak_dbtp
-from prep.models.vad import SpeechStream
+from prep.models.ear import Ear
 from prep.models.whisper import RATE_HZ, Heard
 from prep.stages.listen import FRAME_S, track_of
 from prep.text import error_rate, same_ends
@@ -54,9 +54,9 @@ class Verdict:
         return out
 
 
-def verify(samples: Samples, rate_hz: int, text: str | None, language: str, vad: SpeechStream, hear: Hear) -> Verdict:
+def verify(samples: Samples, rate_hz: int, text: str | None, language: str, ear: Ear, hear: Hear) -> Verdict:
     """Measure a finished file, and decode it when it carries a text."""
-    track = track_of([samples], rate_hz, vad)
+    track = track_of([samples], rate_hz, ear)
     quiet = track.quiet
     lead, tail = _lead(list(quiet)), _lead(list(quiet[::-1]))
     level = (loudness_lufs(samples, rate_hz), true_peak_dbtp(samples))

@@ -23,8 +23,8 @@ from pipelines.vendors import load_vendor, vendor_names
 from prep.audio import read_mono
 from prep.errors import ConfigError
 from prep.manifest import read_jsonl, validate
-from prep.models.vad import SileroStream, open_silero
-from prep.stages.listen import Listen, track_of
+from prep.models.ear import Ear
+from prep.stages.listen import track_of
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 
@@ -64,7 +64,7 @@ def test_every_file_of_media_is_accounted_for(data: Path, tmp_path: Path, capsys
     ],
 )
 def test_single_speaker_recordings_give_a_set(
-    name: str, rate_hz: int, data: Path, listening: Listen, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, rate_hz: int, data: Path, ear: Ear, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, document = _json(["prepare", str(data / name), "--for", "qhaigc", "--out", str(tmp_path)], capsys)
     assert code == 0
@@ -77,7 +77,7 @@ def test_single_speaker_recordings_give_a_set(
         assert 10.5 <= info.duration <= 29.5
         assert clip["text_agreement"] <= 0.05
         samples, rate_hz = read_mono(tmp_path / "vendors" / "qhaigc" / clip["file"])
-        quiet = track_of([samples], rate_hz, SileroStream(open_silero(listening.weights_path))).quiet
+        quiet = track_of([samples], rate_hz, ear).quiet
         assert quiet[:8].all()
         assert quiet[-8:].all()
     assert validate(read_jsonl(tmp_path / "manifest.jsonl"), document["sources"]) == []

@@ -18,8 +18,8 @@ from pipelines.config import load
 from pipelines.prepare import PrepareJob, PrepareResult, prepare
 from pipelines.vendors import load_vendor
 from prep.audio import read_header, read_mono, resample
+from prep.models.ear import Ear
 from prep.models.registry import cache_root
-from prep.models.vad import SileroStream, open_silero
 from prep.stages.listen import track_of
 from prep.stages.segment import Segmenting, pauses
 
@@ -59,13 +59,13 @@ def talk_16k(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def measured(path: Path, silero_path: Path) -> dict[str, Any]:
+def measured(path: Path, ear: Ear) -> dict[str, Any]:
     """A finished file as a stranger measures it, by rule."""
     data = path.read_bytes()
     header = read_header(data)
     samples, rate_hz = read_mono(path)
     heard_hz = 24_000
-    track = track_of([resample(samples, rate_hz, heard_hz)], heard_hz, SileroStream(open_silero(silero_path)))
+    track = track_of([resample(samples, rate_hz, heard_hz)], heard_hz, ear)
     found = [p for p in pauses(track, Segmenting()) if p.start > 0 and p.stop < track.n_samples]
     long_ones = [p for p in found if p.n_samples > 0.5 * heard_hz]
     starts = [0, *(p.stop for p in long_ones)]
@@ -83,13 +83,13 @@ def measured(path: Path, silero_path: Path) -> dict[str, Any]:
     }
 
 
-def check_set(result: PrepareResult, name: str, silero_path: Path, rate_hz: int = 24_000) -> list[dict[str, Any]]:
+def check_set(result: PrepareResult, name: str, ear: Ear, rate_hz: int = 24_000) -> list[dict[str, Any]]:
     vendor = load_vendor(name)
     (made,) = (s for s in result.sets if s.vendor == name)
     clips = made.document["clips"]
     assert made.satisfied
     assert made.document["problems"] == []
-    files = [measured(made.path.parent / clip["file"], silero_path) for clip in clips]
+    files = [measured(made.path.parent / clip["file"], ear) for clip in clips]
     whole = {"clips": len(files), "total_s": sum(file["clip_s"] for file in files)}
     for values in [*files, whole]:
         asked = [limit for limit in vendor.limit if limit.rule in values]
@@ -105,24 +105,22 @@ def check_set(result: PrepareResult, name: str, silero_path: Path, rate_hz: int 
 
 
 @pytest.mark.parametrize("name", WITHOUT)
-def test_the_sample_satisfies_vendors_without_text(name: str, silent_sets: PrepareResult, silero_path: Path) -> None:
-    assert all(clip["warnings"] == [] for clip in check_set(silent_sets, name, silero_path))
+def test_the_sample_satisfies_vendors_without_text(name: str, silent_sets: PrepareResult, ear: Ear) -> None:
+    assert all(clip["warnings"] == [] for clip in check_set(silent_sets, name, ear))
 
 
 @pytest.mark.model
 @pytest.mark.parametrize("name", WITH_TEXT)
-def test_the_sample_satisfies_vendors_with_text(name: str, texted_sets: PrepareResult, silero_path: Path) -> None:
-    for clip in check_set(texted_sets, name, silero_path):
+def test_the_sample_satisfies_vendors_with_text(name: str, texted_sets: PrepareResult, ear: Ear) -> None:
+    for clip in check_set(texted_sets, name, ear):
         assert clip["warnings"] == []
         assert clip["text_agreement"] <= 0.05
         assert clip["text"]
 
 
-def test_a_16_khz_recording_is_upsampled_for_qwen_and_says_so(
-    talk_16k: Path, tmp_path: Path, silero_path: Path
-) -> None:
+def test_a_16_khz_recording_is_upsampled_for_qwen_and_says_so(talk_16k: Path, tmp_path: Path, ear: Ear) -> None:
     result = prepare(PrepareJob([str(talk_16k)], ["qwen", "cosyvoice"], tmp_path), load(), cache_root(), lambda _: None)
-    (clip,) = check_set(result, "qwen", silero_path)
+    (clip,) = check_set(result, "qwen", ear)
     (warning,) = clip["warnings"]
     assert (warning["rule"], warning["measured"], warning["limit"], warning["unit"]) == (
         "native_sample_rate",
@@ -132,15 +130,15 @@ def test_a_16_khz_recording_is_upsampled_for_qwen_and_says_so(
     )
     assert "upsampling adds nothing" in warning["fix"]
     assert {"edit": "upsampled", "native_hz": 16_000, "to_hz": 24_000} in clip["edits"]
-    (allowed,) = check_set(result, "cosyvoice", silero_path, rate_hz=16_000)
+    (allowed,) = check_set(result, "cosyvoice", ear, rate_hz=16_000)
     assert allowed["warnings"] == []
     assert all(edit["edit"] != "upsampled" for edit in allowed["edits"])
 
 
 @pytest.mark.model
-def test_a_16_khz_recording_is_written_as_it_is_for_qhaigc(talk_16k: Path, tmp_path: Path, silero_path: Path) -> None:
+def test_a_16_khz_recording_is_written_as_it_is_for_qhaigc(talk_16k: Path, tmp_path: Path, ear: Ear) -> None:
     result = prepare(PrepareJob([str(talk_16k)], ["qhaigc"], tmp_path), load(), cache_root(), lambda _: None)
-    clips = check_set(result, "qhaigc", silero_path, rate_hz=16_000)
+    clips = check_set(result, "qhaigc", ear, rate_hz=16_000)
     assert [clip["warnings"] for clip in clips] == [[]] * 3
 
 

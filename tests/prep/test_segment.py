@@ -185,8 +185,8 @@ def test_a_short_dip_is_no_end_and_a_blip_no_beginning():
 
 def test_padding_stays_inside_and_joins_what_touches():
     prob = np.array([0.9] * 20 + [0.1] * 12 + [0.9] * 20 + [0.1] * 5, np.float32)
-    assert regions(prob, Segmenting(pad_s=0.03)) == [(0, 23), (29, 55)]
-    assert regions(prob, Segmenting(pad_s=0.06)) == [(0, 57)]
+    assert regions(prob, Segmenting(min_silence_s=0.1, pad_s=0.03)) == [(0, 23), (29, 55)]
+    assert regions(prob, Segmenting(min_silence_s=0.1, pad_s=0.06)) == [(0, 57)]
 
 
 def test_no_speech_no_regions_and_one_pause():

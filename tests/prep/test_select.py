@@ -56,10 +56,31 @@ def test_only_what_may_be_chosen_is_heard():
     assert len(ear.heard) <= n_clips // 2
 
 
-def test_nothing_is_heard_for_a_vendor_without_text():
+def test_a_set_without_text_is_of_clips_closely_heard_too():
     ear = Ear()
     made = select(pool(), replace(SPEC, text=False), ear, lambda scored: (FILE, GOOD))
-    assert (len(made.choices), ear.heard) == (2, [])
+    assert {clip.key for choice in made.choices for clip in choice.scored.clips} <= set(ear.heard)
+    everything = {clip.key for window in pool() for clip in window.clips}
+    refused = select(pool(), replace(SPEC, text=False), Ear(reject=everything), lambda scored: (FILE, GOOD))
+    assert refused.choices == []
+
+
+def test_what_is_much_like_a_failed_file_is_tried_last():
+    tried = []
+
+    def finish(scored):
+        tried.append(scored.window)
+        return FILE, replace(GOOD, text_agreement=0.2)
+
+    select(pool(), replace(SPEC, max_tries=3), Ear(), finish)
+    first, second, third = tried
+    assert not any(
+        a.overlaps(b) and 2 * (a.speech & b.speech).n_samples > b.speech.n_samples
+        for a, b in ((first, second), (first, third), (second, third))
+    )
+    everything = []
+    made = select(pool()[:5], SPEC, Ear(), lambda scored: (everything.append(scored), finish(scored))[1])
+    assert len(made.failed) == len(everything) == 5  # nothing else left: they are tried after all
 
 
 def test_a_file_that_fails_is_struck_off_with_its_reason_and_another_is_taken():

@@ -1,38 +1,30 @@
-"""Music and singing of a clip: what is counted, what the network is given, and the sample data."""
+"""Music and singing of a clip: what is counted, and the sample data."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from audio_kit import bare_copy, clip_of, copy_of, noise, silence, source_of, talk
+from audio_kit import Seen, bare_copy, clip_of, copy_of, silence, source_of, track_of
 
 from prep.audio import read_mono, resample
-from prep.measures.music import SPEECH_DBFS, Music, measure_clip, scaled
-from prep.models.aed import OmniKinds, open_aed
-from prep.recordings import Recordings
+from prep.measures import music
+from prep.measures.base import Check
+from prep.recordings import Recordings, View
 from prep.stage import apply
 from prep.stages.ingest import Ingest, ingest
-from prep.stages.listen import Track, frame_levels_db
+from prep.stages.listen import Track
 
 RATE_HZ = 24_000
 SAMPLES = Path(__file__).parents[3] / "sample_data"
 
 
-class Kinds:
-    """Stands for the network: music where the signal is not zero; remembers what it was given."""
-
-    rate_hz, hop = 16_000, 160
-
-    def hear(self, samples):
-        self.samples = samples
-        n = -(-len(samples) // 160)
-        loud = np.abs(np.pad(samples, (0, n * 160 - len(samples)))).reshape(n, 160).max(axis=1) > 1e-6
-        return np.stack([0 * loud, 0 * loud, loud], axis=1).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def kinds():
-    return OmniKinds(open_aed())
+def heard(probs, singing, start_s=0.0, end_s=None):
+    """The measures of a stretch of a recording with these probabilities per 10 ms."""
+    n = len(probs) * 240
+    flat = np.zeros(len(probs), np.float32)
+    track = Track(flat, flat - 30, n, RATE_HZ, np.float32(singing), np.float32(probs))
+    clip = clip_of(bare_copy(n), start_s, n / RATE_HZ if end_s is None else end_s)
+    return music.measure(Seen(clip, silence(0, RATE_HZ), track))
 
 
 @pytest.fixture
@@ -41,56 +33,27 @@ def recordings(listening, store):
         yield opened
 
 
-def test_the_share_of_the_clip_counts_not_what_lies_around(tmp_path, recordings):
-    parts = [noise(3.0, RATE_HZ), silence(3.0, RATE_HZ), noise(1.0, RATE_HZ), silence(3.0, RATE_HZ)]
-    copy = copy_of(tmp_path, np.concatenate(parts))
-    found = [measure_clip(clip_of(copy, a, b), recordings, Kinds()) for a, b in ((4, 8), (3.5, 5.5), (0, 3))]
-    assert [f["music_ratio"] for f in found] == pytest.approx([0.25, 0, 1], abs=0.02)
-    assert [f["singing_ratio"] for f in found] == [0, 0, 0]
+@pytest.mark.parametrize(("start_s", "end_s", "ratio"), [(4, 8, 0.25), (3.5, 5.5, 0), (0, 3, 1), (0, 10, 0.4)])
+def test_the_share_of_the_clip_counts_not_what_lies_around(start_s, end_s, ratio):
+    probs = np.zeros(1000)
+    probs[:300] = 0.51
+    probs[600:700] = 1.0
+    probs[500:550] = 0.5  # not over
+    assert heard(probs, np.zeros(1000), start_s, end_s)["music_ratio"] == pytest.approx(ratio)
 
 
-def test_a_clip_is_heard_with_what_lies_around_it(tmp_path, recordings):
-    network = Kinds()
-    copy = copy_of(tmp_path, noise(10.0, RATE_HZ))
-    measure_clip(clip_of(copy, 4.0, 6.0), recordings, network)
-    assert len(network.samples) == pytest.approx(5.2 * 16_000, abs=2)
-    measure_clip(clip_of(copy, 0.0, 10.0), recordings, network)
-    assert len(network.samples) == 10 * 16_000
+def test_singing_is_counted_by_itself():
+    assert heard(np.zeros(100), np.repeat([0.9, 0.1], 50)) == {"music_ratio": 0.0, "singing_ratio": 0.5}
 
 
-@pytest.mark.parametrize("amplitude", [0.02, 0.2, 0.9])
-def test_speech_is_brought_to_one_level(amplitude):
-    samples = amplitude * talk(4.0, RATE_HZ)
-    level = frame_levels_db(samples, 240)
-    track = Track(np.where(np.arange(400) < 200, 0.9, 0.1).astype(np.float32), level, len(samples), RATE_HZ)
-    got = scaled(samples, track, 0, len(samples))[: 2 * RATE_HZ]
-    assert 10 * np.log10(np.mean(np.square(got, dtype=np.float64))) == pytest.approx(SPEECH_DBFS, abs=0.1)
+def test_a_tiny_clip_has_a_value():
+    assert heard(np.ones(100), np.zeros(100), 0.5, 0.501)["music_ratio"] == 1.0
 
 
-def test_an_empty_room_is_not_made_loud():
-    hiss = noise(2.0, RATE_HZ, 1e-5)
-    track = Track(np.zeros(200, np.float32), frame_levels_db(hiss, 240), len(hiss), RATE_HZ)
-    assert np.abs(scaled(hiss, track, 0, len(hiss))).max() == pytest.approx(np.abs(hiss).max() * 10**1.5, rel=1e-3)
-
-
-def test_silence_has_no_music(tmp_path, recordings, kinds):
-    copy = copy_of(tmp_path, silence(2.0, RATE_HZ))
-    assert measure_clip(clip_of(copy), recordings, kinds) == {"music_ratio": 0.0, "singing_ratio": 0.0}
-
-
-def test_a_tiny_clip_has_a_value(tmp_path, recordings, kinds):
-    copy = copy_of(tmp_path, talk(2.0, RATE_HZ))
-    found = measure_clip(clip_of(copy, 1.0, 1.001), recordings, kinds)
-    assert found["music_ratio"] in (0.0, 1.0)
-
-
-def test_no_samples_is_unknown():
-    class Nothing:
-        def read(self, copy, start, stop):
-            return silence(0, RATE_HZ)
-
-    clip = clip_of(bare_copy())
-    assert measure_clip(clip, Nothing(), Kinds()) == {"music_ratio": None, "singing_ratio": None}
+def test_a_track_nobody_listened_to_for_music_is_unknown():
+    track = track_of([(1, 0.9, -20)])
+    seen = Seen(clip_of(bare_copy(24_000)), silence(1, RATE_HZ), track)
+    assert music.measure(seen) == {"music_ratio": None, "singing_ratio": None}
 
 
 @pytest.mark.data
@@ -101,10 +64,10 @@ def test_music_under_a_voice_is_found_and_the_voice_alone_is_none(tmp_path, reco
     guitar = np.resize(resample(guitar, rate_hz, RATE_HZ), len(voice))
     quieter = guitar * np.std(voice) / np.std(guitar) * 10 ** (-10 / 20)
     clips = [clip_of(copy_of(tmp_path, x.astype(np.float32))) for x in (voice, voice + quieter)]
-    alone, mixed = apply(Music(recordings, None, "w"), clips, store)
+    alone, mixed = apply(Check("music", "2", music.measure, recordings), clips, store)
     assert alone.measures["music_ratio"] < 0.02
     assert mixed.measures["music_ratio"] > 0.8
-    assert mixed.stages[-1] == "music@1"
+    assert mixed.stages[-1] == "music@2"
 
 
 @pytest.mark.parametrize(
@@ -120,8 +83,8 @@ def test_music_under_a_voice_is_found_and_the_voice_alone_is_none(tmp_path, reco
         ("phone.mp3", False),
     ],
 )
-def test_sample_data(recordings, store, kinds, name, musical):
+def test_sample_data(recordings, store, name, musical):
     copies = ingest(source_of(SAMPLES / name), Ingest(), store)
-    found = measure_clip(clip_of(copies[0]), recordings, kinds)
+    found = music.measure(View(clip_of(copies[0]), recordings))
     assert (found["music_ratio"] > 0.5) if musical else (found["music_ratio"] < 0.05)
     assert found["singing_ratio"] < 0.3

@@ -64,18 +64,15 @@ def test_a_frame_for_every_10_ms_begun(vad, n):
 
 
 def test_what_waits_never_grows():
-    longest = []
-
-    def score(samples):
-        longest.append(len(samples))
-        return np.zeros((len(samples) - 400) // HOP + 1, np.float32)
-
-    windows = Windows(score)
-    n = sum(len(windows.push(silence(10.0, RATE_HZ))) for _ in range(60))
-    n += len(windows.push(silence(0, RATE_HZ), last=True))
-    assert n == 60_000
-    assert max(longest) == (WINDOW + 2 * CONTEXT - 1) * HOP + 400
-    assert max(longest) < 60 * RATE_HZ
+    windows, longest, kept = Windows(), 0, 0
+    for block in [*[silence(10.0, RATE_HZ)] * 60, None]:
+        for window in windows.push(silence(0, RATE_HZ), last=True) if block is None else windows.push(block):
+            longest = max(longest, len(window.samples))
+            assert window.first + window.keep.start == kept
+            kept += window.keep.stop - window.keep.start
+    assert kept == 60_000
+    assert longest == (WINDOW + 2 * CONTEXT - 1) * HOP + 400
+    assert longest < 60 * RATE_HZ
 
 
 @pytest.mark.data
