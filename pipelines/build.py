@@ -103,7 +103,7 @@ class Session:
             "edges": ("2", edges.measure),
             "bandwidth": ("1", bandwidth.measure),
             "hum": ("1", hum.measure),
-            "reverb": ("1", reverb.measure),
+            "reverb": ("2", reverb.measure),
         }
         made: list[list[Stage]] = [
             [Check("speech", "1", speech.measure, self.recordings), *self._who()],
@@ -131,9 +131,11 @@ class Session:
         """Predicted opinion scores, where they are asked for."""
         if not self.config.mos.on:
             return []
-        weight = registry.weight("dnsmos")
-        folder = registry.ensure(weight, cache=self._cache, progress=self._fetching)
-        return [Mos(self.recordings, folder, weight.digest)]
+        return [Mos(self.recordings, self.dnsmos_folder(), registry.weight("dnsmos").digest)]
+
+    def dnsmos_folder(self) -> Path:
+        """Where the DNSMOS networks lie, fetched the first time."""
+        return registry.ensure("dnsmos", cache=self._cache, progress=self._fetching)
 
     def recogniser(self) -> Recogniser:
         """The recogniser, fetched and loaded the first time."""

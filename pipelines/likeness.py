@@ -15,6 +15,7 @@ from pipelines.voices import Saying, Where, say
 from prep.audio import Decoder, Resampler, Samples, read_mono, resample
 from prep.errors import BadAudio, ConfigError
 from prep.measures.voices import similarity
+from prep.models.dnsmos import Dnsmos, fill_window, spread_starts
 from prep.models.whisper import RATE_HZ
 from prep.providers.base import RuleCheck, SampleFile
 from prep.providers.consent import Consent
@@ -115,13 +116,15 @@ class Likeness:
     """What one sentence said by a vendor's voice measures.
 
     `similarity` is the cosine to the sample set's voiceprint, `error` the WER (CER for zh) of what is heard against
-    what was to be said.
+    what was to be said, `dnsmos_ovrl` how listeners would score its sound, about 1 to 5 (see `prep.measures.mos`);
+    None where it says nothing.
     """
 
     text: str
     heard: str
     error: float
     similarity: float
+    dnsmos_ovrl: float | None
     file: str
 
 
@@ -148,14 +151,25 @@ def verify_voice(where: Where, wish: Verifying, session: Session) -> list[Likene
     language = next((clip.language for clip in listing.clips if clip.language), "en")
     wish.out.mkdir(parents=True, exist_ok=True)
     sentences = wish.sentences or (SENTENCES_ZH if language == "zh" else SENTENCES)
-    return [_likeness(where, wish, number, text, language, own, session) for number, text in enumerate(sentences, 1)]
+    networks = Dnsmos(session.dnsmos_folder())
+
+    def said(number: int, text: str) -> Likeness:
+        path = say(where, Saying(wish.voice_id, text, wish.out / f"{where.vendor}_{number}.wav"))
+        return _likeness(path, text, language, own, session, networks)
+
+    return [said(number, text) for number, text in enumerate(sentences, 1)]
 
 
-def _likeness(
-    where: Where, wish: Verifying, number: int, text: str, language: str, own: Floats, session: Session
-) -> Likeness:
-    path = say(where, Saying(wish.voice_id, text, wish.out / f"{where.vendor}_{number}.wav"))
+def _likeness(path: Path, text: str, language: str, own: Floats, session: Session, networks: Dnsmos) -> Likeness:
     sound = _at_16k(path)
     heard = session.hear(sound, language, file_sha256(path)).text
     alike = similarity(own, session.networks.embedder.embed(sound))
-    return Likeness(text, heard, round(error_rate(text, heard, language), 3), round(alike, 3), str(path))
+    error = round(error_rate(text, heard, language), 3)
+    return Likeness(text, heard, error, round(alike, 3), _quality(sound, networks), str(path))
+
+
+def _quality(sound: Samples, networks: Dnsmos) -> float | None:
+    if not len(sound):
+        return None
+    filled = fill_window(sound)
+    return round(networks.score(filled, spread_starts(len(filled))).ovrl, 2)

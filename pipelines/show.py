@@ -223,7 +223,7 @@ def likeness(found: Sequence[Likeness], as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        table(rows, ["text", "heard", "error", "similarity", "file"])
+        table(rows, ["text", "heard", "error", "similarity", "dnsmos_ovrl", "file"])
 
 
 def limits(vendors: Sequence[Vendor], as_json: bool) -> None:

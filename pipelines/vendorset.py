@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from pipelines.vendors import Vendor
 from prep.audio import read_mono, resample, write_wav16
 from prep.clip import Clip
 from prep.manifest import clip_id
+from prep.measures.doubles import find_doubles, fingerprint
+from prep.recordings import View
 from prep.stages.fit import Window, windows
 from prep.stages.render import Rendered, render
 from prep.stages.segment import pauses
@@ -140,6 +142,8 @@ def _listener(
 
 
 def _finisher(job: Job, session: Session, say: Say) -> Callable[[Scored], tuple[Rendered, Verdict]]:
+    takes: dict[str, str] = {}  # of the files that passed; each of these is chosen
+
     def finish(scored: Scored) -> tuple[Rendered, Verdict]:
         native_hz = scored.clips[0].copy.facts.get("native_rate_hz")
         rendered = render(scored.window, session.recordings, job.vendor.render_spec(session.config.render, native_hz))
@@ -153,10 +157,24 @@ def _finisher(job: Job, session: Session, say: Say) -> Callable[[Scored], tuple[
             samples, rate_hz = resample(samples, rate_hz, session.config.ingest.rate_hz), session.config.ingest.rate_hz
         text, language = (scored.text, scored.clips[0].language) if job.spec.text else (None, "")
         verdict = verify(samples, rate_hz, text, language, session.ear, lambda s: session.hear(s, language, sha256))
+        own = {_where(clip): fingerprint(View(clip, session.recordings)) for clip in scored.clips}
+        verdict = replace(verdict, double_of=_double_of(own, takes))
+        if not verdict.faults:
+            takes.update(own)
         say(f"candidate {scored.window.speech.start_s:.1f}-{scored.window.speech.end_s:.1f} s: {outcome(verdict)}")
         return rendered, verdict
 
     return finish
+
+
+def _where(clip: Clip) -> str:
+    return f"{clip.copy.source.name} at {clip.span.start_s:.1f} s"
+
+
+def _double_of(own: Mapping[str, str], taken: Mapping[str, str]) -> str:
+    """Where the same take as one of these clips was taken before; empty where it was not."""
+    pairs = find_doubles({**taken, **own})
+    return next((pair.first for pair in pairs if pair.first in taken and pair.second in own), "")
 
 
 def outcome(verdict: Verdict) -> str:

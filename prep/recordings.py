@@ -97,3 +97,10 @@ class View:
     def track(self) -> Track:
         """The recording's track."""
         return self._recordings.track(self.clip.copy)
+
+    def around(self, least_s: float) -> Samples:
+        """The clip's samples, or where it is shorter, `least_s` of its recording around it, as far as there is any."""
+        span = self.clip.span.widened(int(least_s * self.clip.span.rate_hz), self.clip.copy.span.n_samples)
+        if span == self.clip.span:
+            return self.samples
+        return self._recordings.read(self.clip.copy, span.start, span.stop)

@@ -69,6 +69,17 @@ class Span:
         """End in seconds (exclusive)."""
         return self.stop / self.rate_hz
 
+    def widened(self, least: int, n_samples: int) -> Span:
+        """The span, or where it is shorter than `least` samples, that many around it inside `[0, n_samples)`.
+
+        Centred where there is room, else moved inwards; all there is where that is less.
+        """
+        missing = least - self.n_samples
+        if missing <= 0:
+            return self
+        start = max(0, min(self.start - missing // 2, n_samples - least))
+        return Span(start, min(n_samples, start + least), self.rate_hz)
+
     def sub(self, start: int, stop: int) -> Span:
         """Span `[start, stop)` counted from this span's start; must lie inside it.
 

@@ -180,6 +180,10 @@ class Seen:
     samples: Samples
     track: Track
 
+    def around(self, least_s: float) -> Samples:
+        """The clip is all there is."""
+        return self.samples
+
 
 Part = tuple[float, float, float]
 """(seconds, speech probability, level in dBFS)"""

@@ -58,22 +58,12 @@ def measure_clip(clip: Clip, recordings: Recordings, networks: Dnsmos) -> Measur
     lies above 8 kHz is not heard. Clean studio speech has OVRL 3.2 to 3.6; Emilia kept 3.0 and more. None only for an
     empty clip.
     """
-    around = surroundings(clip.span, clip.copy.span.n_samples)
+    around = clip.span.widened(-(-WINDOW * clip.span.rate_hz // RATE_HZ), clip.copy.span.n_samples)
     samples = to_16k(recordings.read(clip.copy, around.start, around.stop), around)
     if not len(samples):
         return UNKNOWN
     scores = networks.score(samples, spread_starts(len(samples)))
     return {f"dnsmos_{name}": value for name, value in asdict(scores).items()}
-
-
-def surroundings(span: Span, n_samples: int) -> Span:
-    """The clip's span, or where it is shorter than a window, a window around it inside `n_samples` of recording."""
-    wanted = -(-WINDOW * span.rate_hz // RATE_HZ)
-    missing = wanted - span.n_samples
-    if missing <= 0:
-        return span
-    start = max(0, min(span.start - missing // 2, n_samples - wanted))
-    return Span(start, min(n_samples, start + wanted), span.rate_hz)
 
 
 def to_16k(samples: Samples, span: Span) -> Samples:

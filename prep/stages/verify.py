@@ -29,6 +29,7 @@ class Verdict:
         heard: its own text; empty where it was not decoded.
         text_agreement: WER (CER for zh, ja, ko) of what was heard against the text; None where not decoded.
         same_ends: whether first and last words agree; None where not decoded.
+        double_of: where a take of this file was already taken for the set; empty where none was.
     """
 
     lead_quiet_s: float
@@ -38,11 +39,14 @@ class Verdict:
     heard: str = ""
     text_agreement: float | None = None
     same_ends: bool | None = None
+    double_of: str = ""
 
     @property
     def faults(self) -> list[str]:
         """Why the file cannot be used, in words; empty when it can."""
         out = []
+        if self.double_of:
+            out.append(f"holds the same take as {self.double_of}, which is in the set already")
         if min(self.lead_quiet_s, self.tail_quiet_s) < MIN_EDGE_S:
             out.append(f"an edge has {1000 * min(self.lead_quiet_s, self.tail_quiet_s):.0f} ms of quiet, 80 are needed")
         if self.text_agreement is not None and self.text_agreement > MAX_TEXT_ERROR:

@@ -106,6 +106,7 @@ def test_verify_measures_what_the_voice_says(sandbox, tmp_path):
     assert row.similarity > 0.9
     assert row.error > 0.5
     assert row.heard
+    assert 2.5 < row.dnsmos_ovrl < 3.6  # a clean synthetic voice
     assert Path(row.file).is_file()
 
 

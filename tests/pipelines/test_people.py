@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+import soundfile
 
 from pipelines import cli
 from pipelines.config import SpeakersConfig
@@ -149,3 +152,42 @@ def test_every_second_is_still_in_one_clip(two):
 
     sources = pandas.read_parquet(out / "sources.parquet").to_dict("records")
     assert validate(rows, sources) == []
+
+
+def test_memos_of_one_voice_make_one_set_where_none_is_long_enough(tmp_path, capsys):
+    """Three memos with one sample each: each by itself is an unmet set, together they are the vendor's three."""
+    sentences = tomllib.loads((SAMPLES / "expected.toml").read_text("utf-8"))["talk.mp4"]["speech"]
+    samples, rate_hz = talk_samples()
+    memos = []
+    for n, (first, last) in enumerate([(0, 2), (4, 5), (6, 9)]):
+        start, stop = sentences[first]["start_s"] - 0.3, sentences[last]["end_s"] + 0.3
+        memos.append(tmp_path / f"memo_{n}.wav")
+        soundfile.write(memos[-1], samples[int(start * rate_hz) : int(stop * rate_hz)], rate_hz, subtype="PCM_16")
+    out = tmp_path / "out"
+    assert cli.run(["prepare", *map(str, memos), "--for", "qhaigc", "--out", str(out), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    (made,) = document["sets"]
+    assert made["satisfied"]
+    assert sorted(clip["source"] for clip in made["clips"]) == [str(memo) for memo in memos]
+    assert made["voices"] == ["A"]
+    assert validate(read_jsonl(out / "manifest.jsonl"), document["sources"]) == []
+
+
+def test_the_same_take_in_two_files_is_in_a_set_once(tmp_path, capsys):
+    """The second memo is the first one, quieter and cut later: other bytes, another recording, the same take."""
+    sentences = tomllib.loads((SAMPLES / "expected.toml").read_text("utf-8"))["talk.mp4"]["speech"]
+    samples, rate_hz = talk_samples()
+    start, stop = (int(at * rate_hz) for at in (sentences[0]["start_s"] - 0.3, sentences[2]["end_s"] + 0.3))
+    for name, sound in (("a.wav", samples[start:stop]), ("b.wav", 0.7 * samples[start - 1000 : stop])):
+        soundfile.write(tmp_path / name, sound, rate_hz, subtype="PCM_16")
+    files = [str(tmp_path / name) for name in ("a.wav", "b.wav")]
+    assert cli.run(["prepare", *files, "--for", "qhaigc", "--out", str(tmp_path / "out"), "--json"]) == 1
+    (made,) = json.loads(capsys.readouterr().out)["sets"]
+    assert len(made["clips"]) == 1
+    assert any("holds the same take as" in problem["fix"] for problem in made["problems"])
+
+
+def talk_samples():
+    with av.open(str(SAMPLES / "talk.mp4")) as container:
+        rate_hz = container.streams.audio[0].rate
+        return np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)]), rate_hz

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from audio_kit import bare_copy, clip_of, copy_of, talk
 
-from prep.measures.mos import Mos, measure_clip, surroundings, to_16k
+from prep.measures.mos import Mos, measure_clip, to_16k
 from prep.models.dnsmos import WINDOW, Scores
 from prep.models.registry import cache_root, ensure, weight
 from prep.recordings import Recordings
@@ -36,13 +36,13 @@ class Listener:
     ids=["middle", "beginning", "end", "short recording", "long clip"],
 )
 def test_a_short_clip_is_heard_in_its_surroundings(start, stop, n_samples, expected):
-    around = surroundings(Span(start, stop, RATE_HZ), n_samples)
+    around = Span(start, stop, RATE_HZ).widened(WIDE, n_samples)
     assert (around.start, around.stop) == expected
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 22_050, 24_000, 44_100, 48_000])
 def test_a_window_of_any_rate_is_one_window(rate_hz):
-    around = surroundings(Span(rate_hz * 20, rate_hz * 22, rate_hz), rate_hz * 60)
+    around = Span(rate_hz * 20, rate_hz * 22, rate_hz).widened(-(-WINDOW * rate_hz // 16_000), rate_hz * 60)
     assert len(to_16k(np.zeros(around.n_samples, np.float32), around)) == WINDOW
 
 

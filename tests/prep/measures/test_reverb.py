@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from audio_kit import Seen, bare_copy, clip_of, noise, silence, talk, track_of
+from audio_kit import Seen, bare_copy, clip_of, copy_of, noise, silence, talk, track_of
 from scipy.signal import fftconvolve
 
 from prep.audio import read_mono, resample
 from prep.measures.reverb import LOWEST_DB, decay_db_per_s, measure
+from prep.recordings import Recordings, View
 
 RATE_HZ = 24_000
 
@@ -68,3 +69,15 @@ def test_a_cathedral_is_as_low_as_it_gets():
     speech = talk(6.0, RATE_HZ, noise_rms=0)
     found = of(fftconvolve(speech, response)[: len(speech)].astype(np.float32))
     assert found is None or LOWEST_DB <= found < 2
+
+
+@pytest.mark.data
+def test_a_short_clip_has_the_room_of_the_recording_around_it(dry, tmp_path, listening, store):
+    """A word of 0.3 s says nothing of its room by itself; the 8 s around it do."""
+    tail, _ = room(0.6, 0)
+    copy = copy_of(tmp_path, fftconvolve(dry, tail)[: len(dry)].astype(np.float32) / 4)
+    with Recordings(listening, store) as recordings:
+        word = measure(View(clip_of(copy, 3.0, 3.3), recordings))["c50_db"]
+        all_of_it = measure(View(clip_of(copy), recordings))["c50_db"]
+    assert of(dry[3 * RATE_HZ : 3 * RATE_HZ + 7200]) is None
+    assert word == pytest.approx(all_of_it, abs=2)
