@@ -8,6 +8,7 @@ already: listening is measured by itself (listen.md).
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import statistics
 import tempfile
@@ -39,10 +40,11 @@ N_RUNS = 3
 
 
 def measures() -> dict[str, Measure]:
-    """Every module in `prep.measures` that has a `measure`."""
+    """Every module in `prep.measures` whose `measure` needs no more than a view: no network."""
     names = [found.name for found in pkgutil.iter_modules(prep.measures.__path__)]
     modules = {name: importlib.import_module(f"prep.measures.{name}") for name in names}
-    return {name: module.measure for name, module in modules.items() if hasattr(module, "measure")}
+    found = {name: module.measure for name, module in modules.items() if hasattr(module, "measure")}
+    return {name: measure for name, measure in found.items() if len(inspect.signature(measure).parameters) == 1}
 
 
 @dataclass(frozen=True)

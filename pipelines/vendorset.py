@@ -12,9 +12,9 @@ from pipelines.build import Session
 from pipelines.process import Recording, closely_heard, language_of, transcribed
 from pipelines.vendors import Vendor
 from prep.audio import read_mono, resample, write_wav16
-from prep.clip import Clip
+from prep.clip import Clip, Reason
 from prep.manifest import clip_id
-from prep.measures.doubles import find_doubles, fingerprint
+from prep.measures.doubles import Double, find_doubles, fingerprint
 from prep.recordings import View
 from prep.stages.fit import Window, windows
 from prep.stages.render import Rendered, render
@@ -24,6 +24,10 @@ from prep.stages.verify import Verdict, verify
 from prep.store import file_sha256, fill_atomic, write_atomic
 
 Say = Callable[[str], None]
+Takes = dict[str, str]
+"""Fingerprints of what the set has, by where it is from."""
+MOST_SHARED = 0.5
+"""A clip more of whose speech than this is in the set already is no other clip."""
 NEEDS_REVIEW = frozenset({"zh", "yue", "ja", "ko", "th"})
 """Languages whose text from the base model is to be read by a person (zh: CER 0.13-0.20 measured)."""
 
@@ -66,9 +70,9 @@ def make_set(
     for pool in _pools([pool for _, pool in found], job.spec, one_voice):
         names = sorted({window.clips[0].copy.source.name for window in pool})
         say(f"{job.vendor.vendor}: {len(pool)} candidates in {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}")
-        chosen = select(
-            pool, job.spec, _listener(recordings, session, say, job.spec.text), _finisher(job, session, say)
-        )
+        takes: Takes = {}
+        listen = _listener(recordings, session, say, job.spec.text, takes)
+        chosen = select(pool, job.spec, listen, _finisher(job, session, say, takes))
         if not best.choices or _worth(chosen, job.spec) > _worth(best, job.spec):
             best = chosen
         if job.spec.full(len(chosen.choices), chosen.total_s):
@@ -120,18 +124,25 @@ def _apart(pool: Sequence[Window], wanted: int) -> list[Window]:
 
 
 def _listener(
-    recordings: Sequence[Recording], session: Session, say: Say, text: bool
+    recordings: Sequence[Recording], session: Session, say: Say, text: bool, takes: Takes
 ) -> Callable[[Sequence[Clip]], list[Clip]]:
-    """Closely hears clips, and transcribes them where a text is wanted, each in its recording's language."""
+    """Closely hears clips, and transcribes them where a text is wanted, each in its recording's language.
+
+    Not those whose take is in the set already.
+    """
     of_copy = {recording.copy.key: recording for recording in recordings}
     languages: dict[str, str] = {}
 
     def listen(clips: Sequence[Clip]) -> list[Clip]:
+        new = [_unless_double(clip, takes, session) for clip in clips]
         if not text:
-            return closely_heard(clips, session)
+            return closely_heard(new, session)
         out: list[Clip] = []
-        for clip in clips:
+        for clip in new:
             key = clip.copy.key
+            if not clip.alive:
+                out.append(clip)
+                continue
             if key not in languages:
                 languages[key] = language_of(of_copy[key], session)
             say(f"transcribing {clip.span.duration_s:.0f} s ({languages[key]})")
@@ -141,9 +152,7 @@ def _listener(
     return listen
 
 
-def _finisher(job: Job, session: Session, say: Say) -> Callable[[Scored], tuple[Rendered, Verdict]]:
-    takes: dict[str, str] = {}  # of the files that passed; each of these is chosen
-
+def _finisher(job: Job, session: Session, say: Say, takes: Takes) -> Callable[[Scored], tuple[Rendered, Verdict]]:
     def finish(scored: Scored) -> tuple[Rendered, Verdict]:
         native_hz = scored.clips[0].copy.facts.get("native_rate_hz")
         rendered = render(scored.window, session.recordings, job.vendor.render_spec(session.config.render, native_hz))
@@ -158,7 +167,7 @@ def _finisher(job: Job, session: Session, say: Say) -> Callable[[Scored], tuple[
         text, language = (scored.text, scored.clips[0].language) if job.spec.text else (None, "")
         verdict = verify(samples, rate_hz, text, language, session.ear, lambda s: session.hear(s, language, sha256))
         own = {_where(clip): fingerprint(View(clip, session.recordings)) for clip in scored.clips}
-        verdict = replace(verdict, double_of=_double_of(own, takes))
+        verdict = replace(verdict, double_of=next((pair.first for pair in _doubles(own, takes)), ""))
         if not verdict.faults:
             takes.update(own)
         say(f"candidate {scored.window.speech.start_s:.1f}-{scored.window.speech.end_s:.1f} s: {outcome(verdict)}")
@@ -171,10 +180,18 @@ def _where(clip: Clip) -> str:
     return f"{clip.copy.source.name} at {clip.span.start_s:.1f} s"
 
 
-def _double_of(own: Mapping[str, str], taken: Mapping[str, str]) -> str:
-    """Where the same take as one of these clips was taken before; empty where it was not."""
-    pairs = find_doubles({**taken, **own})
-    return next((pair.first for pair in pairs if pair.first in taken and pair.second in own), "")
+def _unless_double(clip: Clip, takes: Takes, session: Session) -> Clip:
+    """The clip, with a reason where most of its speech is a take that the set has."""
+    if not takes:
+        return clip
+    pairs = _doubles({_where(clip): fingerprint(View(clip, session.recordings))}, takes)
+    shared = max((pair.shared_ratio for pair in pairs), default=0.0)
+    return clip.with_reasons((Reason("double", shared, MOST_SHARED),)) if shared > MOST_SHARED else clip
+
+
+def _doubles(own: Mapping[str, str], takes: Takes) -> list[Double]:
+    """Takes of the set (`first`) that some of these clips (`second`) hold too."""
+    return [pair for pair in find_doubles({**takes, **own}) if pair.first in takes and pair.second in own]
 
 
 def outcome(verdict: Verdict) -> str:

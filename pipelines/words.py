@@ -37,6 +37,7 @@ CHECKS: Mapping[str, tuple[str, str]] = {
     "gzip_ratio": ("its text goes round in circles", "check the text by ear"),
     "wrong_script_ratio": ("its text is in another script than its language", "name it: --set asr.language=CODE"),
     "second_error": ("heard twice, it is two texts", "speak more clearly, or give the text yourself"),
+    "double": ("the same take as one in the set", "nothing: one is enough"),
     "part": ("outside the part asked for", "ask for a longer part"),
     "unreadable": ("the file cannot be read", "send the original file again"),
 }

